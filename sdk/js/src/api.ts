@@ -1,0 +1,35 @@
+// What every entry exports, beside its `connect`.
+
+export { Client } from "./client.js";
+export {
+  AnswerError,
+  ClosedError,
+  ConnectError,
+  ExpiredError,
+  NotReadyError,
+  QueueFullError,
+  ReadywireError,
+  RefusedError,
+  UnknownOutcomeError,
+} from "./errors.js";
+export type { TypedEventTarget, TypedListener } from "./events.js";
+export type { WasmSource } from "./raw.js";
+export type {
+  AnswerPart,
+  ClientEvents,
+  CloseInfo,
+  ConnectOptions,
+  EventMap,
+  EventMapOf,
+  Frame,
+  Message,
+  ReceiveEvent,
+  ReceivePayload,
+  SendChange,
+  SendEvent,
+  SendOptions,
+  SendPayload,
+  SendState,
+  State,
+  StateChange,
+} from "./types.js";

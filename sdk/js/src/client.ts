@@ -1,0 +1,490 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
+import { ClosedError, ConnectError, ReadywireError, closedError, connectError, notReadyError } from "./errors.js";
+import { TypedEventTarget, callSafely } from "./events.js";
+import type { TypedListener } from "./events.js";
+import { BUFFER_LIMIT, BufferedIterator } from "./iterators.js";
+import { watchPage } from "./page.js";
+import { FLAG_ANSWER, FLAG_FAIL_FAST } from "./raw.js";
+import type { RawClient, RawClientConstructor, RawEvent, RawSendEvent } from "./raw.js";
+import { PlainSend, Request, Stream, encodePayload, parsePayload } from "./sends.js";
+import type { Owner, Send } from "./sends.js";
+import type {
+  AnswerPart,
+  ClientEvents,
+  CloseInfo,
+  ConnectOptions,
+  EventMap,
+  EventMapOf,
+  Message,
+  SendEvent,
+  SendOptions,
+  SendPayload,
+  State,
+  StateChange,
+} from "./types.js";
+
+/** How long `close()` lets sends under way be decided. */
+const CLOSE_DEADLINE_MS = 5000;
+
+interface Waiting {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/** A connection to a server, through as many sockets as it takes. `connect()` makes one. */
+export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget<ClientEvents<M>> {
+  readonly #options: ConnectOptions<M>;
+  /** Null before it is built and after it is freed. */
+  #raw: RawClient | null = null;
+  #state: State = "connecting";
+  #pending: string[] = [];
+  #impaired: string[] = [];
+  #lastStage: State = "connecting";
+  #lastPending: string[] = [];
+  #session: string | null = null;
+  #attempt = 0;
+  #end: CloseInfo | null = null;
+  #wasReady = false;
+  #nextHandle = 1;
+  readonly #sends = new Map<number, Send>();
+  readonly #readers = new Set<BufferedIterator<Message<M>>>();
+  readonly #waiting: Waiting[] = [];
+  /** Messages that came before anyone listened; null once someone does. */
+  #early: Message<M>[] | null;
+  /** What is to be told, in order. The engine may report while it is being called; the application hears of it after. */
+  readonly #queue: (() => void)[] = [];
+  #draining = false;
+  #calls = 0;
+  readonly #closed: Promise<void>;
+  #settleClosed!: () => void;
+  readonly #unwatchPage: () => void;
+  readonly #onAbort = (): void => void this.close({ deadlineMs: 0 });
+  readonly #owner: Owner;
+
+  /** Closes the client, for `await using`. Absent where the platform has no `Symbol.asyncDispose`. */
+  declare readonly [Symbol.asyncDispose]: () => Promise<void>;
+
+  static {
+    if (typeof Symbol.asyncDispose === "symbol") {
+      Object.defineProperty(this.prototype, Symbol.asyncDispose, {
+        value(this: Client) {
+          return this.close();
+        },
+      });
+    }
+  }
+
+  /** @internal */
+  static open<M extends EventMapOf<M>>(
+    constructor: RawClientConstructor,
+    url: string,
+    options: ConnectOptions<M>,
+  ): Client<M> {
+    return new Client(constructor, url, options);
+  }
+
+  private constructor(constructor: RawClientConstructor, url: string, options: ConnectOptions<M>) {
+    super();
+    this.#options = options;
+    this.#early = options.onmessage === undefined ? [] : null;
+    this.#closed = new Promise((resolve) => (this.#settleClosed = resolve));
+    const self = this;
+    this.#owner = {
+      get stage() {
+        return self.lastStage;
+      },
+      get pending() {
+        return self.lastPending;
+      },
+      call: (action) => this.#call(action),
+    };
+    this.#calls++;
+    try {
+      this.#raw = new constructor(
+        url,
+        rawOptions(options),
+        (json, payload) => this.#receive(json, payload),
+        async () => (await options.token?.()) ?? null,
+      );
+    } finally {
+      this.#calls--;
+    }
+    this.#unwatchPage = watchPage(() => this.#call((raw) => raw.wake()));
+    options.signal?.addEventListener("abort", this.#onAbort, { once: true });
+    // The application has no client yet, so it hears of the first events a little later.
+    queueMicrotask(() => this.#drain());
+  }
+
+  /** What the server has confirmed on this connection. */
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Services that are still starting. */
+  get pending(): string[] {
+    return [...this.#pending];
+  }
+
+  /** Services that do not work at the moment. */
+  get impaired(): string[] {
+    return [...this.#impaired];
+  }
+
+  /** The session, once there is one. */
+  get session(): string | null {
+    return this.#session;
+  }
+
+  /**
+   * Sends a message, or queues it until the server is ready. Resolves when the server has taken it; otherwise rejects
+   * with exactly one of `RefusedError`, `ExpiredError`, `UnknownOutcomeError`, `ClosedError`, or the signal's reason.
+   */
+  async send<K extends SendEvent<M>>(
+    event: K,
+    payload: SendPayload<M, K>,
+    options: SendOptions = {},
+  ): Promise<{ id: number }> {
+    return this.#plain(event, encodePayload(event, payload), options);
+  }
+
+  /** As `send`, but throws `NotReadyError` at once when the server is not ready. */
+  trySend<K extends SendEvent<M>>(
+    event: K,
+    payload: SendPayload<M, K>,
+    options: SendOptions = {},
+  ): Promise<{ id: number }> {
+    const text = encodePayload(event, payload);
+    if (this.#end !== null) throw closedError(this.#end);
+    if (!this.#isReady) throw notReadyError(event, this.lastStage, this.lastPending);
+    return this.#plain(event, text, { ...options, policy: "fail_fast" });
+  }
+
+  /** Sends a message and gives the first message of its answer. */
+  async request<K extends SendEvent<M>>(
+    event: K,
+    payload: SendPayload<M, K>,
+    options: SendOptions = {},
+  ): Promise<unknown> {
+    const text = encodePayload(event, payload);
+    this.#check(options.signal);
+    return new Promise((resolve, reject) => {
+      const settlers = { resolve, reject };
+      this.#begin(new Request(this.#owner, this.#nextHandle++, event, options.signal, settlers), text, options, true);
+    });
+  }
+
+  /**
+   * Sends a message and gives its answer, part by part. It is sent at once. Leaving the loop early, or the signal,
+   * stops the work at the server; a lost connection does not. To be read once.
+   */
+  stream<K extends SendEvent<M>>(
+    event: K,
+    payload: SendPayload<M, K>,
+    options: SendOptions = {},
+  ): AsyncIterableIterator<AnswerPart, undefined> {
+    const text = encodePayload(event, payload);
+    const stream = new Stream(this.#owner, this.#nextHandle++, event, options.signal);
+    try {
+      this.#check(options.signal);
+    } catch (error) {
+      stream.release();
+      stream.parts.abort(error);
+      return stream.parts;
+    }
+    this.#begin(stream, text, options, true);
+    return stream.parts;
+  }
+
+  /** Messages that answer nothing, from now on. The first reader also gets those that came before anyone listened. */
+  messages(): AsyncIterableIterator<Message<M>, undefined> {
+    const reader: BufferedIterator<Message<M>> = new BufferedIterator(() => this.#readers.delete(reader));
+    for (const message of this.#takeEarly()) reader.push(message);
+    if (this.#end === null) this.#readers.add(reader);
+    else endReader(reader, this.#end);
+    return reader;
+  }
+
+  /** Resolves when the server is ready: at once if it is, otherwise when this or a later connection gets there. */
+  async ready(): Promise<void> {
+    if (this.#isReady) return;
+    if (this.#end !== null) throw this.#endError(this.#end);
+    await new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** Lets what is under way be decided until the deadline (5 s), then ends the session. */
+  close(options: { deadlineMs?: number } = {}): Promise<void> {
+    this.#call((raw) => raw.close(options.deadlineMs ?? CLOSE_DEADLINE_MS));
+    return this.#closed;
+  }
+
+  override addEventListener<K extends keyof ClientEvents<M> & string>(
+    type: K,
+    listener: TypedListener<ClientEvents<M>[K]> | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
+    super.addEventListener(type, listener, options);
+    if (type !== "message" || listener === null) return;
+    for (const message of this.#takeEarly()) this.#queue.push(() => this.#emit("message", message));
+    queueMicrotask(() => this.#drain());
+  }
+
+  /** The last stage that a connection confirmed. @internal */
+  get lastStage(): State {
+    return this.#end?.stage ?? this.#lastStage;
+  }
+
+  /** What was pending then. @internal */
+  get lastPending(): string[] {
+    return this.#end?.pending ?? this.#lastPending;
+  }
+
+  get #isReady(): boolean {
+    return this.#state === "processing_ready" || this.#state === "degraded";
+  }
+
+  #takeEarly(): Message<M>[] {
+    const early = this.#early ?? [];
+    this.#early = null;
+    return early;
+  }
+
+  #check(signal: AbortSignal | undefined): void {
+    if (this.#end !== null) throw closedError(this.#end);
+    signal?.throwIfAborted();
+  }
+
+  #plain(event: string, text: string, options: SendOptions): Promise<{ id: number }> {
+    return new Promise((resolve, reject) => {
+      this.#check(options.signal);
+      const settlers = { resolve, reject };
+      this.#begin(new PlainSend(this.#owner, this.#nextHandle++, event, options.signal, settlers), text, options, false);
+    });
+  }
+
+  #begin(send: Send, text: string, options: SendOptions, answer: boolean): void {
+    this.#sends.set(send.handle, send);
+    const flags = (answer ? FLAG_ANSWER : 0) | (options.policy === "fail_fast" ? FLAG_FAIL_FAST : 0);
+    // Zero means "no limit" to the engine; who asks for zero wants the shortest.
+    const expireAfter = options.expireAfterMs === undefined ? 0 : Math.max(1, Math.ceil(options.expireAfterMs));
+    this.#queue.push(() => this.#tellSend(send, null, null));
+    this.#call((raw) => raw.send(send.handle, send.event, text, flags, expireAfter, options.key));
+  }
+
+  /** Calls the engine; what it reports meanwhile is told when it has returned. */
+  #call(action: (raw: RawClient) => void): void {
+    if (this.#raw === null) return;
+    this.#calls++;
+    try {
+      action(this.#raw);
+    } catch (error) {
+      this.#queue.push(() => this.#crash(error));
+    } finally {
+      this.#calls--;
+    }
+    this.#drain();
+  }
+
+  #receive(json: string, payload: string | undefined): void {
+    const event = JSON.parse(json) as RawEvent;
+    // When, not when it is told.
+    const at = Date.now();
+    this.#queue.push(() => this.#handle(event, payload, at));
+    this.#drain();
+  }
+
+  #drain(): void {
+    if (this.#draining || this.#calls > 0) return;
+    this.#draining = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) next();
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  #handle(event: RawEvent, payload: string | undefined, at: number): void {
+    if (this.#end !== null) return;
+    switch (event.type) {
+      case "state":
+        this.#attempt = event.attempt;
+        this.#change({
+          state: event.state,
+          previous: event.previous,
+          pending: event.pending,
+          impaired: event.impaired,
+          reason: event.reason,
+          connection: event.connection,
+          attempt: event.attempt,
+          at,
+          retryInMs: event.retry_in_ms,
+          code: event.code,
+        });
+        break;
+      case "session":
+        this.#session = event.id;
+        break;
+      case "send":
+        this.#advance(event);
+        break;
+      case "message":
+        this.#deliver({ event: event.event, payload: parsePayload(payload), offset: event.offset } as Message<M>);
+        break;
+      case "answer": {
+        const send = this.#sends.get(event.handle);
+        send?.answer(event, payload);
+        if (send?.finished) this.#sends.delete(event.handle);
+        break;
+      }
+      case "frame":
+        callSafely(this.#options.onframe, { direction: event.direction, text: event.text, at });
+        break;
+      case "closed":
+        this.#finish({
+          code: event.code,
+          reason: event.reason,
+          clause: event.clause,
+          stage: event.stage,
+          pending: event.pending,
+          retryable: event.retryable,
+          remedy: event.remedy,
+        });
+        break;
+    }
+  }
+
+  #change(change: StateChange): void {
+    this.#state = change.state;
+    this.#pending = change.pending;
+    this.#impaired = change.impaired;
+    if (change.state !== "closed") {
+      this.#lastStage = change.state;
+      this.#lastPending = change.pending;
+    }
+    if (this.#isReady) {
+      this.#wasReady = true;
+      for (const waiting of this.#waiting.splice(0)) waiting.resolve();
+    }
+    this.#emit("statechange", change, this.#options.onstatechange);
+  }
+
+  #advance(step: RawSendEvent): void {
+    const send = this.#sends.get(step.handle);
+    if (send === undefined || send.decided) return;
+    const before = send.state;
+    send.advance(step);
+    if (send.finished) this.#sends.delete(send.handle);
+    // Written again on another connection is no news.
+    if (send.state !== before) this.#tellSend(send, step.code ?? null, step.message ?? null);
+  }
+
+  #tellSend(send: Send, code: string | null, message: string | null): void {
+    const { handle, event, state, id } = send;
+    this.#emit("sendstate", { handle, event, state, id, code, message }, this.#options.onsendstate);
+  }
+
+  #deliver(message: Message<M>): void {
+    if (this.#early !== null) {
+      if (this.#early.length === BUFFER_LIMIT) this.#early.shift();
+      this.#early.push(message);
+      return;
+    }
+    this.#emit("message", message, this.#options.onmessage);
+    for (const reader of this.#readers) {
+      if (reader.push(message)) continue;
+      this.#readers.delete(reader);
+      reader.fail(
+        new ReadywireError("messages were not read as fast as they came", {
+          stage: this.lastStage,
+          code: "slow_consumer",
+          retryable: true,
+          remedy: "Call messages() again and read faster, or use onmessage.",
+        }),
+      );
+    }
+  }
+
+  #emit<K extends keyof ClientEvents<M>>(
+    type: K,
+    detail: ClientEvents<M>[K],
+    callback?: (detail: ClientEvents<M>[K]) => void,
+  ): void {
+    callSafely(callback, detail);
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  /** The end, exactly once: everything that waits is settled before anyone is told. */
+  #finish(info: CloseInfo): void {
+    const previous = this.#state;
+    this.#end = info;
+    this.#state = "closed";
+    this.#unwatchPage();
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    const raw = this.#raw;
+    this.#raw = null;
+    // The engine is on the stack while it reports; it can only go after that.
+    queueMicrotask(() => raw?.free());
+
+    const undecided = [...this.#sends.values()].filter((send) => !send.decided);
+    for (const send of this.#sends.values()) send.close(info);
+    this.#sends.clear();
+    for (const send of undecided) this.#tellSend(send, "closed", info.reason);
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(this.#endError(info));
+    for (const reader of this.#readers) endReader(reader, info);
+    this.#readers.clear();
+    this.#settleClosed();
+    if (previous !== "closed") {
+      this.#change({
+        state: "closed",
+        previous,
+        pending: info.pending,
+        impaired: [],
+        reason: info.reason,
+        connection: null,
+        attempt: this.#attempt,
+        at: Date.now(),
+        retryInMs: null,
+        code: info.code,
+      });
+    }
+    this.#emit("close", info);
+  }
+
+  /** The engine itself failed, which is never the application's fault. */
+  #crash(error: unknown): void {
+    if (this.#end !== null) return;
+    this.#finish({
+      code: null,
+      reason: `the engine failed: ${String(error)}`,
+      clause: null,
+      stage: this.#lastStage,
+      pending: this.#lastPending,
+      retryable: true,
+      remedy: "Connect again, and report this as a bug of readywire.",
+    });
+  }
+
+  #endError(info: CloseInfo): ClosedError | ConnectError {
+    return this.#wasReady ? closedError(info) : connectError(info);
+  }
+}
+
+function endReader<T>(reader: BufferedIterator<T>, info: CloseInfo): void {
+  if (info.code === 1000) reader.end();
+  else reader.fail(closedError(info));
+}
+
+function rawOptions<M extends EventMapOf<M>>(options: ConnectOptions<M>): Record<string, number | boolean> {
+  const all = {
+    helloInUpgrade: options.helloInUpgrade,
+    queueMessages: options.queue?.messages,
+    queueBytes: options.queue?.bytes,
+    queueMaxAgeMs: options.queue?.maxAgeMs,
+    backoffFirstMs: options.backoff?.firstMs,
+    backoffBaseMs: options.backoff?.baseMs,
+    backoffCapMs: options.backoff?.capMs,
+    connectTimeoutMs: options.connectTimeoutMs,
+    frames: options.onframe !== undefined,
+  };
+  return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, number | boolean] => entry[1] !== undefined));
+}

@@ -1,0 +1,37 @@
+import initialise, { RawClient } from "readywire-glue";
+import { ConnectError } from "./errors.js";
+import { once } from "./once.js";
+
+export const load = once(async (source) => {
+  await provideWebSocket();
+  await initialise({ module_or_path: source ?? (await readModule()) });
+  return RawClient;
+});
+
+async function readModule(): Promise<Uint8Array<ArrayBuffer>> {
+  const { readFile } = await import("node:fs/promises");
+  return readFile(new URL("./wasm/readywire_bg.wasm", import.meta.url));
+}
+
+/** The module looks for `WebSocket` where a page has it. Node has it there from version 22. */
+async function provideWebSocket(): Promise<void> {
+  if (typeof globalThis.WebSocket !== "undefined") return;
+  let ws;
+  try {
+    ws = (await import("ws")).WebSocket;
+  } catch (error) {
+    throw new ConnectError("this Node has no WebSocket, and the package ws is not installed", {
+      stage: "connecting",
+      code: "websocket_unavailable",
+      remedy: "Run `npm install ws`, or use Node 22 or later.",
+      cause: error,
+    });
+  }
+  // The protocol allows no extensions, and compression would cost more than it saves on small messages.
+  class PlainWebSocket extends ws {
+    constructor(url: string | URL, protocols?: string | string[]) {
+      super(url, protocols ?? [], { perMessageDeflate: false });
+    }
+  }
+  globalThis.WebSocket = PlainWebSocket as unknown as typeof WebSocket;
+}

@@ -1,0 +1,119 @@
+// The boundary to the wasm module. Everything that crosses it is a string, a number or a function: cheap, and easy to
+// script in a test.
+
+import type { SendState, State } from "./types.js";
+
+/** Where the wasm module is, when it is not where the entry expects it. */
+export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
+
+/** `send`: messages that answer this one are wanted. */
+export const FLAG_ANSWER = 1;
+/** `send`: refuse at once when the server is not ready. */
+export const FLAG_FAIL_FAST = 2;
+
+/** Numbers and booleans only; what is left out has the core's own default. */
+export interface RawOptions {
+  helloInUpgrade?: boolean;
+  queueMessages?: number;
+  queueBytes?: number;
+  queueMaxAgeMs?: number;
+  backoffFirstMs?: number;
+  backoffBaseMs?: number;
+  backoffCapMs?: number;
+  connectTimeoutMs?: number;
+  /** Whether `frame` events are wanted: they cost a string for every message. */
+  frames?: boolean;
+}
+
+/**
+ * The engine: the shared core, the page's WebSocket and its timers.
+ *
+ * No method may hold a borrow of itself while it calls `onEvent`, since the application calls back from there.
+ */
+export interface RawClient {
+  send(
+    handle: number,
+    event: string,
+    payload: string,
+    flags: number,
+    expireAfterMs: number,
+    key: string | undefined,
+  ): void;
+  /** Stops an answer; idempotent. */
+  cancel(handle: number): void;
+  /** Gives a send up: withdrawn if it was never written, unknown if it was. */
+  abandon(handle: number): void;
+  close(deadlineMs: number): void;
+  /** The page is visible or online again: find out whether the connection still lives. */
+  wake(): void;
+  free(): void;
+}
+
+export type RawClientConstructor = new (
+  url: string,
+  options: RawOptions,
+  onEvent: (json: string, payload: string | undefined) => void,
+  token: () => Promise<string | null>,
+) => RawClient;
+
+/** What `wasm-bindgen --target web` generates, as far as it is used. */
+export interface Glue {
+  default: (input: { module_or_path: WasmSource | Promise<WasmSource> }) => Promise<unknown>;
+  RawClient: RawClientConstructor;
+}
+
+/** Starts the wasm module once, and gives its class. */
+export type Loader = (source: WasmSource | undefined) => Promise<RawClientConstructor>;
+
+/** What `onEvent` is told, as parsed from its first argument. */
+export type RawEvent =
+  | {
+      type: "state";
+      state: State;
+      previous: State;
+      pending: string[];
+      impaired: string[];
+      reason: string | null;
+      connection: string | null;
+      attempt: number;
+      retry_in_ms: number | null;
+      code: number | null;
+    }
+  | { type: "session"; id: string; resumed: boolean; lost_because: string | null }
+  | RawSendEvent
+  | { type: "message"; offset: number; event: string }
+  | RawAnswerEvent
+  | { type: "frame"; direction: "in" | "out"; text: string }
+  | RawClosedEvent;
+
+export interface RawSendEvent {
+  type: "send";
+  handle: number;
+  state: SendState;
+  id?: number | null;
+  code?: string | null;
+  message?: string | null;
+  retry?: boolean | null;
+  stage?: State | null;
+}
+
+export interface RawAnswerEvent {
+  type: "answer";
+  handle: number;
+  offset: number;
+  event: string;
+  end: boolean;
+  error: { code: string; message: string } | null;
+}
+
+export interface RawClosedEvent {
+  type: "closed";
+  code: number | null;
+  reason: string;
+  class: string;
+  clause: string | null;
+  stage: State;
+  pending: string[];
+  retryable: boolean;
+  remedy: string;
+}

@@ -1,0 +1,268 @@
+// One object for each send that is under way. It turns what the engine tells into exactly one outcome.
+
+import { answerError, closedError, expiredError, refusedError, unknownError } from "./errors.js";
+import { BufferedIterator } from "./iterators.js";
+import type { RawAnswerEvent, RawClient, RawSendEvent } from "./raw.js";
+import type { AnswerPart, CloseInfo, SendState, State } from "./types.js";
+
+/** What a send needs of its client. */
+export interface Owner {
+  readonly stage: State;
+  readonly pending: string[];
+  /** Calls the engine, if it still runs. */
+  call(action: (raw: RawClient) => void): void;
+}
+
+/** A send under way. */
+export abstract class Send {
+  state: SendState = "queued";
+  id: number | null = null;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.abort(this.#signal?.reason);
+
+  constructor(
+    protected readonly owner: Owner,
+    readonly handle: number,
+    readonly event: string,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /** Whether its outcome is known. */
+  get decided(): boolean {
+    return this.state !== "queued" && this.state !== "in_flight";
+  }
+
+  /** Whether nothing more can come for it. */
+  abstract get finished(): boolean;
+
+  /** Takes a step of its life from the engine. */
+  advance(step: RawSendEvent): void {
+    if (this.decided) return;
+    this.state = step.state;
+    this.id = step.id ?? this.id;
+    if (step.state === "acknowledged") this.succeed(this.id ?? 0);
+    else if (this.decided) this.fail(this.#error(step));
+    if (this.finished) this.release();
+  }
+
+  /** Takes a part of its answer. */
+  answer(_part: RawAnswerEvent, _payload: string | undefined): void {}
+
+  /** The client is closed: whatever was undecided is decided now. */
+  close(info: CloseInfo): void {
+    if (this.state === "queued") this.advance({ type: "send", handle: this.handle, state: "refused", code: "closed" });
+    if (this.state === "in_flight") {
+      this.advance({ type: "send", handle: this.handle, state: "unknown", code: "closed" });
+    }
+    if (!this.finished) this.fail(closedError(info));
+    this.release();
+  }
+
+  /** Lets go of the signal. */
+  release(): void {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+  }
+
+  protected abstract succeed(id: number): void;
+  protected abstract fail(error: unknown): void;
+  protected abstract abort(reason: unknown): void;
+
+  #error(step: RawSendEvent): unknown {
+    const stage = step.stage ?? this.owner.stage;
+    const aborted = this.#signal?.aborted === true;
+    switch (step.state) {
+      case "expired":
+        return expiredError(this.event, stage);
+      case "unknown":
+        return unknownError(
+          this.event,
+          stage,
+          this.id,
+          step.code ?? "unknown",
+          aborted ? this.#signal?.reason : undefined,
+        );
+      default:
+        // A signal that withdrew the send is its own explanation.
+        if (aborted && step.code === "withdrawn") return this.#signal?.reason;
+        return refusedError(this.event, {
+          stage,
+          pending: this.owner.pending,
+          code: step.code ?? "refused",
+          message: step.message ?? "",
+          retryable: step.retry ?? false,
+        });
+    }
+  }
+}
+
+interface Settlers<T> {
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+
+/** A send that wants to know only that it was taken. */
+export class PlainSend extends Send {
+  readonly #settlers: Settlers<{ id: number }>;
+
+  constructor(
+    owner: Owner,
+    handle: number,
+    event: string,
+    signal: AbortSignal | undefined,
+    settlers: Settlers<{ id: number }>,
+  ) {
+    super(owner, handle, event, signal);
+    this.#settlers = settlers;
+  }
+
+  get finished(): boolean {
+    return this.decided;
+  }
+
+  protected succeed(id: number): void {
+    this.#settlers.resolve({ id });
+  }
+
+  protected fail(error: unknown): void {
+    this.#settlers.reject(error);
+  }
+
+  protected abort(): void {
+    this.owner.call((raw) => raw.abandon(this.handle));
+  }
+}
+
+/** A send that wants the first message of its answer. */
+export class Request extends Send {
+  readonly #settlers: Settlers<unknown>;
+  #settled = false;
+  #ended = false;
+
+  constructor(
+    owner: Owner,
+    handle: number,
+    event: string,
+    signal: AbortSignal | undefined,
+    settlers: Settlers<unknown>,
+  ) {
+    super(owner, handle, event, signal);
+    this.#settlers = settlers;
+  }
+
+  get finished(): boolean {
+    return this.decided && this.#ended;
+  }
+
+  override answer(part: RawAnswerEvent, payload: string | undefined): void {
+    this.#ended ||= part.end;
+    if (this.#settled) {
+      if (this.finished) this.release();
+      return;
+    }
+    if (part.error !== null) {
+      this.fail(answerError(this.event, this.owner.stage, part.error));
+    } else {
+      this.#settled = true;
+      this.release();
+      this.#settlers.resolve(hasContent(part) ? parsePayload(payload) : undefined);
+      // One message was asked for.
+      if (!part.end) this.owner.call((raw) => raw.cancel(this.handle));
+    }
+  }
+
+  protected succeed(): void {}
+
+  protected fail(error: unknown): void {
+    // After a failed send no answer comes.
+    this.#ended = true;
+    if (this.#settled) return;
+    this.#settled = true;
+    this.release();
+    this.#settlers.reject(error);
+  }
+
+  protected abort(reason: unknown): void {
+    this.owner.call((raw) => {
+      raw.cancel(this.handle);
+      if (!this.decided) raw.abandon(this.handle);
+    });
+    if (this.state === "acknowledged" && !this.#settled) {
+      this.#settled = true;
+      this.#settlers.reject(reason);
+    }
+  }
+}
+
+/** A send whose answer is read message by message. */
+export class Stream extends Send {
+  readonly parts = new BufferedIterator<AnswerPart>(() => this.#stop());
+  #ended = false;
+
+  get finished(): boolean {
+    return this.decided && this.#ended;
+  }
+
+  override answer(part: RawAnswerEvent, payload: string | undefined): void {
+    if (part.error !== null) {
+      this.fail(answerError(this.event, this.owner.stage, part.error));
+      return;
+    }
+    if (hasContent(part) && !this.parts.finished) {
+      const held = this.parts.push({ event: part.event, payload: parsePayload(payload), offset: part.offset });
+      if (!held) this.#overflow();
+    }
+    if (part.end) {
+      this.#ended = true;
+      this.parts.end();
+      this.release();
+    }
+  }
+
+  protected succeed(): void {}
+
+  protected fail(error: unknown): void {
+    this.#ended = true;
+    this.parts.fail(error);
+    this.release();
+  }
+
+  protected abort(reason: unknown): void {
+    this.parts.abort(reason);
+    this.#stop();
+  }
+
+  #overflow(): void {
+    const message = "its reader is too far behind";
+    this.parts.fail(answerError(this.event, this.owner.stage, { code: "slow_consumer", message }));
+    this.#stop();
+  }
+
+  /** The server still ends the answer; what comes until then is dropped. */
+  #stop(): void {
+    this.release();
+    this.owner.call((raw) => raw.cancel(this.handle));
+  }
+}
+
+/** The last message may do nothing but end the answer. */
+function hasContent(part: RawAnswerEvent): boolean {
+  return !(part.end && part.event === "");
+}
+
+export function parsePayload(payload: string | undefined): unknown {
+  return payload === undefined ? undefined : JSON.parse(payload);
+}
+
+/** The JSON text of a payload; throws a `TypeError` for what JSON cannot say. */
+export function encodePayload(event: string, payload: unknown): string {
+  if (typeof event !== "string" || event === "") throw new TypeError("an event name must be a non-empty string");
+  const text: string | undefined = JSON.stringify(payload);
+  if (text === undefined) {
+    throw new TypeError(`the payload of "${event}" is ${typeof payload}, which JSON cannot carry; use null for "nothing"`);
+  }
+  return text;
+}
+

@@ -1,0 +1,166 @@
+import type { WasmSource } from "./raw.js";
+
+/** What may be sent and received under each event name. */
+export interface EventMap {
+  [event: string]: { send?: unknown; receive?: unknown };
+}
+
+/** The constraint on an event map; unlike `EventMap` itself it also takes an `interface` without an index signature. */
+export type EventMapOf<M> = { [K in keyof M]: { send?: unknown; receive?: unknown } };
+
+/** The events of `M` that may be sent. */
+export type SendEvent<M> = {
+  [K in keyof M & string]: "send" extends keyof M[K] ? K : never;
+}[keyof M & string];
+
+/** What `event` carries when it is sent. */
+export type SendPayload<M, K extends keyof M> = M[K] extends { send?: infer P } ? P : never;
+
+/** The events of `M` that may be received. */
+export type ReceiveEvent<M> = {
+  [K in keyof M & string]: "receive" extends keyof M[K] ? K : never;
+}[keyof M & string];
+
+/** What `event` carries when it is received. */
+export type ReceivePayload<M, K extends keyof M> = M[K] extends { receive?: infer P } ? P : never;
+
+/** A message from the server that answers nothing: chat, notifications. `event` tells the type of `payload`. */
+export type Message<M extends EventMapOf<M> = EventMap> = {
+  [K in ReceiveEvent<M>]: {
+    readonly event: K;
+    readonly payload: ReceivePayload<M, K>;
+    /** Its place in the session's inbox, from 1. */
+    readonly offset: number;
+  };
+}[ReceiveEvent<M>];
+
+/** A part of an answer. */
+export interface AnswerPart {
+  readonly event: string;
+  readonly payload: unknown;
+  /** Its place in the session's inbox, from 1. */
+  readonly offset: number;
+}
+
+/**
+ * What the server has confirmed on this connection. Only `processing_ready` and `degraded` mean that it will process
+ * the next message.
+ */
+export type State =
+  | "connecting"
+  | "accepted"
+  | "authenticated"
+  | "services_ready"
+  | "processing_ready"
+  | "degraded"
+  | "closed";
+
+/** A state and everything that is known with it. */
+export interface StateChange {
+  readonly state: State;
+  readonly previous: State;
+  /** Services that are still starting. */
+  readonly pending: string[];
+  /** Services that do not work at the moment. */
+  readonly impaired: string[];
+  /** Why, for a person. */
+  readonly reason: string | null;
+  /** The server's name for this connection. */
+  readonly connection: string | null;
+  /** The number of this attempt to connect, from 1. */
+  readonly attempt: number;
+  /** When, as `Date.now()`. */
+  readonly at: number;
+  /** How long until the next attempt, if one is waited for. */
+  readonly retryInMs: number | null;
+  /** The close code of the connection that ended, if one did. */
+  readonly code: number | null;
+}
+
+/** `queued` and `in_flight` are under way; each of the others is final. */
+export type SendState = "queued" | "in_flight" | "acknowledged" | "refused" | "expired" | "unknown";
+
+/** A send and what has become of it. */
+export interface SendChange {
+  /** Names the send within this client. */
+  readonly handle: number;
+  readonly event: string;
+  readonly state: SendState;
+  /** Its id on the wire, once it has one. */
+  readonly id: number | null;
+  /** Why it was refused or is unknown, for a program. */
+  readonly code: string | null;
+  /** The same for a person. */
+  readonly message: string | null;
+}
+
+/** One text message on the wire; secrets are redacted. */
+export interface Frame {
+  readonly direction: "in" | "out";
+  readonly text: string;
+  /** When, as `Date.now()`. */
+  readonly at: number;
+}
+
+/** Why it is over. */
+export interface CloseInfo {
+  /** The close code; 1000 after `close()`. */
+  readonly code: number | null;
+  readonly reason: string;
+  /** The clause of the protocol that was broken, if one was. */
+  readonly clause: string | null;
+  /** The last stage that the last connection confirmed. */
+  readonly stage: State;
+  readonly pending: string[];
+  readonly retryable: boolean;
+  readonly remedy: string;
+}
+
+/** The events of a client; what each carries is in `event.detail`. */
+export interface ClientEvents<M extends EventMapOf<M> = EventMap> {
+  statechange: StateChange;
+  message: Message<M>;
+  sendstate: SendChange;
+  close: CloseInfo;
+}
+
+export interface ConnectOptions<M extends EventMapOf<M> = EventMap> {
+  /** Asked before each attempt to connect. */
+  token?: () => string | null | Promise<string | null>;
+  /** Gives `connect()` up, and closes the client once it is connected. To bound only the wait use `readyTimeoutMs`. */
+  signal?: AbortSignal;
+  /** As the event of the same name, but in place before anything can happen. */
+  onstatechange?: (change: StateChange) => void;
+  onmessage?: (message: Message<M>) => void;
+  onsendstate?: (send: SendChange) => void;
+  /** Every frame of the connection, to look at. */
+  onframe?: (frame: Frame) => void;
+  /** Whether the hello rides in the upgrade, which saves a round trip. Default: true. */
+  helloInUpgrade?: boolean;
+  /** What may wait for the server to be ready. Default: 256 messages, 1 MiB, 30 s. */
+  queue?: { messages?: number; bytes?: number; maxAgeMs?: number };
+  /** How long to wait between attempts, at random below a bound that doubles. */
+  backoff?: { firstMs?: number; baseMs?: number; capMs?: number };
+  /** How long the token and the socket may take, per attempt. Default: 10 s. */
+  connectTimeoutMs?: number;
+  /**
+   * How long `connect()` may take in all, however many attempts that is; then it rejects, naming the last stage.
+   * Default: as long as a retry can help.
+   */
+  readyTimeoutMs?: number;
+  /** Where the wasm module is, if not beside the script. */
+  wasm?: WasmSource;
+  /** `dialling`: give the client at once, so that one can type before the server is ready. Default: `ready`. */
+  resolveWhen?: "ready" | "dialling";
+}
+
+export interface SendOptions {
+  /** What to do before the server is ready: wait in the queue (the default), or be refused. */
+  policy?: "queue" | "fail_fast";
+  /** Expire when not written within so long. */
+  expireAfterMs?: number;
+  /** Recognised across sessions, so that the send may be repeated after one is lost. At most 64 bytes. */
+  key?: string;
+  /** Withdraws the send if it was not written yet; otherwise its outcome becomes unknown. */
+  signal?: AbortSignal;
+}

@@ -1,0 +1,140 @@
+// Packs the package, installs it into a fresh project, and runs it there as users would: in Node, in a page that Vite
+// built, in a page without any build, and in workers, against the real server.
+//
+//   READYWIRE_SERVER   the server to run; default ../../target/debug/readywire-server
+//   CHROMIUM           the browser; default /usr/bin/chromium
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { chromium } from "playwright-core";
+import { build } from "vite";
+import { startServer } from "./server.mjs";
+import { serveFolder } from "./serve-folder.mjs";
+
+const run = promisify(execFile);
+const sdk = fileURLToPath(new URL("..", import.meta.url));
+const DEADLINE = { timeout: 120_000 };
+
+let folder;
+let project;
+let pages;
+let server;
+let browser;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "readywire-package-"));
+  project = join(folder, "project");
+  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: sdk });
+  // `prepack` may print before the JSON.
+  const packed = JSON.parse(stdout.slice(stdout.search(/^[[{]/m)));
+  const { filename } = Array.isArray(packed) ? packed[0] : Object.values(packed)[0] ?? packed;
+  await mkdir(project);
+  await cp(join(sdk, "tests/project"), project, { recursive: true });
+  await writeFile(join(project, "package.json"), '{ "name": "project", "private": true, "type": "module" }\n');
+  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", join(folder, filename)], { cwd: project });
+
+  pages = await serveFolder(project);
+  server = await startServer(folder, pages.origin);
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+}, DEADLINE);
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+  await pages?.close();
+  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+}, DEADLINE);
+
+/** What every run has to come to. */
+function check({ states, pendingAtReady, echoed, ids, received, steps, missing, last }) {
+  assert.deepEqual(states.slice(0, 4), ["accepted", "authenticated", "services_ready", "processing_ready"]);
+  assert.deepEqual(pendingAtReady, []);
+  assert.deepEqual(echoed, { text: 'ünï "quoted" 🦀', list: [1, 2.5, null] });
+  assert.equal(ids.length, 10);
+  assert.ok(ids.every((id, index) => index === 0 || id > ids[index - 1]), `ids in order: ${ids}`);
+  assert.deepEqual(received, Array.from({ length: 10 }, (_, index) => `message ${index}`));
+  assert.equal(steps[0], "agent_started");
+  assert.equal(steps.at(-1), "agent_completed");
+  assert.equal(missing, "RefusedError");
+  assert.equal(last, "closed");
+}
+
+/** Opens a page, and gives what it came to; a single console error fails it. */
+async function inPage(path, t) {
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("requestfailed", (request) => complaints.push(`${request.url()} ${request.failure()?.errorText}`));
+  const query = new URLSearchParams({ url: server.url, token: await server.token("alice") });
+  await page.goto(`${pages.origin}/${path}#${query}`);
+  const result = await page.evaluate(() => globalThis.result).catch((error) => {
+    throw new Error(`${error.message}\n${complaints.join("\n")}`);
+  });
+  assert.deepEqual(complaints, []);
+  return result;
+}
+
+test("the tarball holds what it should, and nothing else", async () => {
+  const { exports, ...manifest } = JSON.parse(await readFile(join(project, "node_modules/readywire/package.json"), "utf8"));
+  assert.equal(Object.keys(exports["."])[0], "types");
+  assert.equal(manifest.sideEffects, false);
+  const specification = await readFile(join(project, "node_modules/readywire/PROTOCOL.md"), "utf8");
+  assert.match(specification, /readywire\.v1/);
+  for (const name of ["src", "tests", "build", "Cargo.toml"]) {
+    await assert.rejects(readFile(join(project, "node_modules/readywire", name)), { code: "ENOENT" });
+  }
+});
+
+test("the packed types serve a project, with either way to resolve modules", DEADLINE, async () => {
+  for (const resolution of [["--module", "nodenext"], ["--module", "esnext", "--moduleResolution", "bundler"]]) {
+    const options = ["--strict", "--noEmit", "--target", "es2022", "--lib", "es2022,dom,dom.iterable", "--types", "", ...resolution];
+    await run(join(sdk, "node_modules/.bin/tsc"), [...options, "typed.ts"], { cwd: project }).catch((error) => {
+      throw new Error(error.stdout);
+    });
+  }
+});
+
+test("Node", DEADLINE, async () => {
+  const { stdout } = await run(process.execPath, ["node.mjs", server.url, await server.token("alice")], { cwd: project, timeout: 60_000 });
+  check(JSON.parse(stdout));
+});
+
+test("Vite", DEADLINE, async (t) => {
+  await build({
+    root: project,
+    base: "./",
+    logLevel: "error",
+    worker: { format: "es" },
+    build: { outDir: "built", emptyOutDir: true, rollupOptions: { input: join(project, "vite.html") } },
+  });
+  const results = await inPage("built/vite.html", t);
+  assert.deepEqual(Object.keys(results), ["main", "inline", "worker"]);
+  for (const result of Object.values(results)) check(result);
+});
+
+test("a page without a build", DEADLINE, async (t) => {
+  const results = await inPage("plain.html", t);
+  assert.deepEqual(Object.keys(results), ["main", "inline"]);
+  for (const result of Object.values(results)) check(result);
+});
+
+test("a dedicated worker without a build", DEADLINE, async (t) => {
+  check(await inPage("worker.html", t));
+});
+
+test("a token that does not hold is a readable error in a page", DEADLINE, async (t) => {
+  const { name, code, stage, remedy } = await inPage("refused.html", t);
+  assert.deepEqual({ name, code, stage }, { name: "ConnectError", code: 4104, stage: "accepted" });
+  assert.notEqual(remedy, "");
+});

@@ -1,0 +1,4 @@
+import { connect } from "readywire";
+import { answerPage } from "./scenario.js";
+
+answerPage(connect);

@@ -1,0 +1,46 @@
+import { execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+/** Starts the real server with a fresh secret, for pages of `origin`. */
+export async function startServer(folder, origin) {
+  const program = process.env.READYWIRE_SERVER ?? fileURLToPath(new URL("../../../target/debug/readywire-server", import.meta.url));
+  if (!existsSync(program)) throw new Error(`${program} is missing: run \`cargo build -p readywire-server\``);
+  const secret = join(folder, "secret");
+  await writeFile(secret, randomBytes(48).toString("base64"), { mode: 0o600 });
+  const signing = ["--jwt-secret-file", secret];
+
+  const child = spawn(program, [...signing, "--listen", "127.0.0.1:0", "--allow-origin", origin], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, RUST_LOG: process.env.RUST_LOG ?? "error" },
+  });
+  const lines = createInterface({ input: child.stdout });
+  const url = await new Promise((resolve, reject) => {
+    lines.on("line", (line) => {
+      const found = /^listening on (ws:\S+)$/.exec(line);
+      if (found) resolve(found[1]);
+    });
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`the server ended with ${code} before it listened`)));
+  });
+
+  return {
+    url,
+    async token(subject) {
+      const { stdout } = await promisify(execFile)(program, [...signing, "token", "--subject", subject]);
+      return stdout.trim();
+    },
+    async stop() {
+      if (child.exitCode !== null) return;
+      const ended = once(child, "exit");
+      child.kill();
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,69 @@
+// Checked by the compiler alone: each `@ts-expect-error` is an error if the line below it is none.
+
+import { connect } from "../../src/index.js";
+import type { AnswerPart, Client, Message, StateChange } from "../../src/index.js";
+
+interface Chat {
+  "chat.message": { send: { text: string }; receive: { from: string; text: string; at: number } };
+  notification: { receive: { text: string } };
+  "agent.run": { send: { prompt: string } };
+}
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function same<A, B>(_same: Same<A, B>): void {}
+
+export async function typed(): Promise<void> {
+  await using client = await connect<Chat>("wss://example.org/ws", {
+    token: async () => "token",
+    onstatechange: (change) => same<typeof change, StateChange>(true),
+    onmessage: (message) => {
+      if (message.event === "notification") same<typeof message.payload, { text: string }>(true);
+      else same<typeof message.payload, { from: string; text: string; at: number }>(true);
+    },
+  });
+
+  const taken = await client.send("chat.message", { text: "hello" }, { policy: "fail_fast", key: "k" });
+  same<typeof taken, { id: number }>(true);
+  // @ts-expect-error: a payload of another shape
+  await client.send("chat.message", { txt: "hello" });
+  // @ts-expect-error: an event that is only received
+  await client.send("notification", { text: "hello" });
+  // @ts-expect-error: an unknown event
+  await client.send("unknown", {});
+  // @ts-expect-error: no such policy
+  client.trySend("chat.message", { text: "hello" }, { policy: "maybe" });
+
+  for await (const part of client.stream("agent.run", { prompt: "why" })) same<typeof part, AnswerPart>(true);
+  // @ts-expect-error: the payload of another event
+  client.stream("agent.run", { text: "why" });
+  // @ts-expect-error: the same for a request
+  void client.request("agent.run", {});
+
+  client.addEventListener("statechange", (event) => same<typeof event.detail, StateChange>(true));
+  client.addEventListener("message", (event) => same<typeof event.detail, Message<Chat>>(true));
+  // @ts-expect-error: no such event
+  client.addEventListener("mesage", () => {});
+
+  for await (const message of client.messages()) {
+    // @ts-expect-error: an event that is only sent
+    if (message.event === "agent.run") continue;
+  }
+  // @ts-expect-error: read-only
+  client.state = "closed";
+}
+
+export async function untyped(client: Client): Promise<void> {
+  await client.send("anything", { goes: true });
+  await client.send("anything", null);
+  for await (const message of client.messages()) same<typeof message, { readonly event: string; readonly payload: unknown; readonly offset: number }>(true);
+  // @ts-expect-error: made by connect() alone
+  new (client.constructor as typeof Client)();
+  // A client is an event target like any other.
+  const target: EventTarget = client;
+  void target;
+}
+
+// @ts-expect-error: not an event map
+void connect<{ "chat.message": string }>("wss://example.org/ws");
+// @ts-expect-error: a misspelt option
+void connect("wss://example.org/ws", { onStateChange: () => {} });

@@ -1,0 +1,101 @@
+// A scripted engine: it records what it is told, and reports what the test wants.
+
+import { connectWith } from "../../build/connect.js";
+
+export class ScriptedEngine {
+  calls = [];
+  freed = false;
+
+  constructor(url, options, onEvent, token) {
+    Object.assign(this, { url, options, onEvent, token });
+    ScriptedEngine.latest = this;
+    ScriptedEngine.onConstruct?.(this);
+  }
+
+  send(...call) {
+    this.calls.push(["send", ...call]);
+    this.onSend?.(...call);
+  }
+  cancel(handle) {
+    this.calls.push(["cancel", handle]);
+    this.onCancel?.(handle);
+  }
+  abandon(handle) {
+    this.calls.push(["abandon", handle]);
+    this.onAbandon?.(handle);
+  }
+  close(deadlineMs) {
+    this.calls.push(["close", deadlineMs]);
+    this.onClose?.(deadlineMs);
+  }
+  wake() {
+    this.calls.push(["wake"]);
+  }
+  free() {
+    this.freed = true;
+  }
+
+  named(name) {
+    return this.calls.filter((call) => call[0] === name);
+  }
+
+  report(event, payload) {
+    this.onEvent(JSON.stringify(event), payload === undefined ? undefined : JSON.stringify(payload));
+  }
+  state(state, more = {}) {
+    const previous = this.previous ?? "connecting";
+    this.previous = state;
+    this.report({
+      type: "state", state, previous, pending: [], impaired: [], reason: null, connection: "c1", attempt: 1,
+      retry_in_ms: null, code: null, ...more,
+    });
+  }
+  becomeReady() {
+    for (const state of ["accepted", "authenticated", "services_ready", "processing_ready"]) this.state(state);
+    this.report({ type: "session", id: "s1", resumed: false, lost_because: null });
+  }
+  sent(handle, state, more = {}) {
+    this.report({ type: "send", handle, state, id: null, code: null, message: null, retry: false, stage: "processing_ready", ...more });
+  }
+  message(offset, event, payload) {
+    this.report({ type: "message", offset, event }, payload);
+  }
+  answer(handle, offset, event, payload, more = {}) {
+    this.report({ type: "answer", handle, offset, event, end: false, error: null, ...more }, payload);
+  }
+  closed(more = {}) {
+    this.report({
+      type: "closed", code: 1000, reason: "", class: "stop", clause: null, stage: "processing_ready", pending: [],
+      retryable: false, remedy: "", ...more,
+    });
+  }
+}
+
+export const load = async () => ScriptedEngine;
+
+/** A client at `dialling`, and its engine. */
+export async function dial(options = {}) {
+  const client = await connectWith(load, "ws://localhost/ws", { ...options, resolveWhen: "dialling" });
+  return { client, engine: ScriptedEngine.latest };
+}
+
+/** A client that is ready, and its engine. */
+export async function ready(options = {}) {
+  const both = await dial(options);
+  both.engine.becomeReady();
+  return both;
+}
+
+/** Lets everything run that is due now; no clock is involved. */
+export const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+/** What a promise has come to by now. */
+export async function outcome(promise) {
+  let found = { state: "pending" };
+  promise.then(
+    (value) => (found = { state: "resolved", value }),
+    (error) => (found = { state: "rejected", error }),
+  );
+  await settle();
+  return found;
+}

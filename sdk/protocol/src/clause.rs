@@ -1,0 +1,303 @@
+//! Every rule of the protocol, once: the link from code to `PROTOCOL.md` to the conformance suite.
+
+use std::fmt;
+
+/// How binding a clause is (RFC 2119).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strength {
+    /// Breaking it is a violation.
+    Must,
+    /// There may be good reasons against it.
+    Should,
+    /// A choice.
+    May,
+}
+
+/// Whom a clause binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+    /// Both.
+    Both,
+}
+
+/// The level of the protocol that a clause belongs to; a peer conforms level by level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Upgrade, stages, ready, sends, heartbeat, close. Every peer has it.
+    Core,
+    /// Sessions and inboxes that outlive a connection.
+    Resume,
+    /// Answers to sends, streamed and cancellable.
+    Answers,
+    /// Logs shared by subscribers.
+    Topics,
+    /// A fresh token on a living connection.
+    Refresh,
+    /// Binary payloads.
+    Binary,
+}
+
+macro_rules! named {
+    ($type:ident { $($variant:ident $name:literal),* $(,)? }) => {
+        impl $type {
+            /// The name, as `PROTOCOL.md` spells it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+named!(Strength { Must "MUST", Should "SHOULD", May "MAY" });
+named!(Side { Client "client", Server "server", Both "both" });
+named!(Level {
+    Core "Core", Resume "Resume", Answers "Answers", Topics "Topics", Refresh "Refresh", Binary "Binary",
+});
+
+macro_rules! clauses {
+    ($($variant:ident $id:literal $strength:ident $side:ident $level:ident $text:literal)*) => {
+        /// A rule of the protocol. Its id is stable for ever; the text here is the short form of `PROTOCOL.md`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Clause {
+            $(#[doc = $text] $variant,)*
+        }
+
+        impl Clause {
+            /// Every clause, in the order of the document.
+            pub const ALL: &[Clause] = &[$(Clause::$variant),*];
+
+            /// The stable id, such as `ready.gate`.
+            pub const fn id(self) -> &'static str {
+                match self { $(Clause::$variant => $id),* }
+            }
+
+            /// How binding it is.
+            pub const fn strength(self) -> Strength {
+                match self { $(Clause::$variant => Strength::$strength),* }
+            }
+
+            /// Whom it binds.
+            pub const fn side(self) -> Side {
+                match self { $(Clause::$variant => Side::$side),* }
+            }
+
+            /// The level that it belongs to.
+            pub const fn level(self) -> Level {
+                match self { $(Clause::$variant => Level::$level),* }
+            }
+
+            /// The rule, in a sentence.
+            pub const fn text(self) -> &'static str {
+                match self { $(Clause::$variant => $text),* }
+            }
+        }
+    };
+}
+
+impl fmt::Display for Clause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.id())
+    }
+}
+
+clauses! {
+    UpgradeSubprotocol "upgrade.subprotocol" Must Both Core
+        "The client offers `readywire.v1` first; the server selects it, and a client goes on with nothing else."
+    UpgradeHello "upgrade.hello" May Client Core
+        "The hello may ride in the upgrade as `readywire.hello.<base64url>`, at most 4096 bytes for the whole entry."
+    UpgradeHelloNotFirst "upgrade.hello_not_first" Must Both Core
+        "The entry with the hello is never the first, and is never selected."
+    UpgradeFallback "upgrade.fallback" Must Client Core
+        "After an upgrade that failed before ACCEPTED, the next attempt sends its hello as the first frame."
+    UpgradeRedact "upgrade.redact" Must Both Core
+        "Tokens, and the entry that holds the hello, never reach a log."
+    UpgradeNodelay "upgrade.nodelay" Should Both Core
+        "Nagle's algorithm is off on both ends."
+    UpgradeOrigin "upgrade.origin" Must Server Core
+        "An Origin, when present, is the server's own or listed; Host is checked; cookies never authenticate alone."
+    UpgradeConfirm "upgrade.confirm" Must Client Core
+        "A server that does not speak ACCEPTED is reported as unconfirmed, never taken as ready."
+    UpgradeHttpRefusal "upgrade.http_refusal" Must Server Core
+        "Only a wrong path, a forbidden Origin, overload, draining and what is no WebSocket are refused by HTTP."
+    UpgradeNoExtensions "upgrade.no_extensions" Must Both Core
+        "No WebSocket extension is negotiated in version 1."
+    HelloFirst "hello.first" Must Client Core
+        "The hello is the first frame, unless it rode in the upgrade."
+    HelloOnce "hello.once" Must Client Core
+        "There is one hello per connection."
+    HelloTimeout "hello.timeout" Must Server Core
+        "A hello that does not come in 3 s ends the connection with 4208."
+    FrameText "frame.text" Must Both Core
+        "Every frame is a text message; a binary one that was not agreed ends the connection with 4415."
+    FrameMalformed "frame.malformed" Must Both Core
+        "A message is one JSON object of valid UTF-8, of at most 64 members where the protocol defines it."
+    FrameType "frame.type" Must Both Core
+        "A type that version 1 does not define is a violation."
+    FrameDirection "frame.direction" Must Both Core
+        "A frame comes only from the side that may send it."
+    FrameLevel "frame.level" Must Both Core
+        "A type beyond Core is used only if both sides listed its level in `capabilities`."
+    FrameField "frame.field" Must Both Core
+        "Required fields are present and of their type; unknown fields are ignored."
+    FrameUnknownValue "frame.unknown_value" Must Both Core
+        "An unknown value of an enumeration acts as the generic one of its field."
+    FrameInteger "frame.integer" Must Both Core
+        "Integers are plain digits below 2^53."
+    FrameDuplicateKey "frame.duplicate_key" Must Both Core
+        "No object that the protocol defines holds a key twice."
+    FrameDepth "frame.depth" Must Both Core
+        "Nothing nests deeper than 64."
+    FrameSize "frame.size" Must Both Core
+        "No message is larger than `max_message_bytes`."
+    PreauthLimits "preauth.limits" Must Server Core
+        "Before AUTHENTICATED a client gets 16 KiB and 32 frames in all, and nothing is started for it."
+    PreauthConnections "preauth.connections" Should Server Core
+        "Connections that are not authenticated are capped per address."
+    StageAccepted "stage.accepted" Must Server Core
+        "The server's first frame is `stage ACCEPTED`, with the connection's id."
+    StageOrder "stage.order" Must Server Core
+        "Stages come one at a time, in order, none skipped and none going back."
+    StageProgress "stage.progress" Must Client Core
+        "Only a new stage or a changed `pending` moves the client's deadline."
+    StageDeadline "stage.deadline" Must Both Core
+        "Every wait is finite; a timeout names the last stage confirmed and what was pending."
+    StageUnknownNotReady "stage.unknown_not_ready" Must Both Core
+        "What is not known to be ready is not ready."
+    StageSharedStart "stage.shared_start" Should Server Core
+        "A start-up that serves a subject goes on when its connection goes."
+    StageDegraded "stage.degraded" Must Server Core
+        "DEGRADED names the impaired services; it is still ready for everything else."
+    ReadyGate "ready.gate" Must Both Core
+        "No application frame passes before `ready` on that very connection."
+    ReadyOnce "ready.once" Must Server Core
+        "`ready` comes once per connection, after SERVICES_READY, and alone confirms PROCESSING_READY."
+    ReadySamePath "ready.same_path" Must Server Core
+        "The code that says `ready` is the code that processes the next message."
+    ReadyLimits "ready.limits" Must Client Core
+        "The client keeps within the `limits` of `ready`."
+    SendIdIncreasing "send.id_increasing" Must Client Core
+        "Ids strictly increase for the life of the session, or of the connection without Resume; gaps are allowed."
+    SendWindow "send.window" Must Client Core
+        "No more is in flight than `limits` allow."
+    SendDuplicate "send.duplicate" Must Server Resume
+        "An id at or below `received` is answered again and never processed again."
+    SendOrder "send.order" Must Server Core
+        "Handlers start in the order of ids."
+    SendOneOutcome "send.one_outcome" Must Client Core
+        "Each send has exactly one outcome: acknowledged, refused, expired or unknown."
+    SendFailedNeverSent "send.failed_never_sent" Must Client Core
+        "A send that was reported failed is never on the wire afterwards."
+    SendNoProgress "send.no_progress" Must Client Core
+        "Sends in flight and no decision for 15 s end the connection with 4210."
+    SendThreeConnections "send.three_connections" Must Client Resume
+        "A send written on three connections without a decision is unknown, and is skipped."
+    SendKey "send.key" May Client Resume
+        "A `key` of at most 64 bytes is recognised per subject for at least 2 min, and gets the first decision."
+    SendReofferNewId "send.reoffer_new_id" Must Client Core
+        "A send that is offered anew is a new send with a new id."
+    AckCumulative "ack.cumulative" Must Server Core
+        "`ack` decides everything up to and including its id."
+    AckWithin "ack.within" Should Server Core
+        "An ack comes within 100 ms, or when half the window is undecided."
+    AckNotAboveSent "ack.not_above_sent" Must Server Core
+        "Neither `ack` nor `nack` names an id that was not written."
+    NackBeforeAck "nack.before_ack" Must Server Core
+        "A nack comes only before taking, and before any ack that covers its id."
+    NackDegraded "nack.degraded" Must Client Core
+        "A send refused for an impaired service is offered anew when that service works."
+    NackKept "nack.kept" Must Server Resume
+        "A refusal is kept, and listed in `ready.refused`, until `settled` passes it."
+    QueueBounds "queue.bounds" Must Client Core
+        "What waits is bounded by count, bytes and age; when full, the newest is refused."
+    QueueFifo "queue.fifo" Must Client Core
+        "What waits goes out first in, first out; nothing overtakes the flush."
+    SessionAttempt "session.attempt" Must Client Resume
+        "`resume.attempt` strictly increases per session; the higher wins, a lower one is closed with 4013."
+    SessionFence "session.fence" Must Server Resume
+        "The former owner is fenced before `received` is read, and that is read before `ready`."
+    SessionResumed "session.resumed" Must Server Resume
+        "A failed resume is `resumed: false`, for one indistinguishable reason, and never a close."
+    SessionLost "session.lost" Must Client Resume
+        "When a session is lost, answers end, written sends are unknown, unwritten ones keep their place."
+    SessionSubject "session.subject" Must Both Resume
+        "A session resumes only for its subject; when the subject changed, nothing queued is sent."
+    SessionToken "session.token" Must Server Resume
+        "Session tokens have 128 random bits, are kept hashed, and rotate without a gap."
+    SessionReceivedRange "session.received_range" Must Both Resume
+        "`received` lies between the highest acknowledged and the highest written id."
+    SessionTtl "session.ttl" Must Server Resume
+        "A detached session is kept for its TTL; `bye` 1000 ends it."
+    SessionLimit "session.limit" Should Server Resume
+        "A subject has 16 sessions at most; the oldest detached one goes first."
+    InboxOffset "inbox.offset" Must Server Resume
+        "Offsets of an inbox are 1, 2, 3…; after a resume they go on where the client stopped."
+    InboxWindow "inbox.window" Must Server Resume
+        "No more than `window` is sent and not yet `taken`."
+    InboxTaken "inbox.taken" Must Client Resume
+        "`taken` covers only what was delivered."
+    InboxBounded "inbox.bounded" Must Server Resume
+        "An inbox is bounded; nothing is dropped before it was taken."
+    InboxPoisoned "inbox.poisoned" Must Server Resume
+        "An offset whose delivery ended three connections ends the session."
+    AnswerRe "answer.re" Must Server Answers
+        "Each part of an answer names its send in `re`."
+    AnswerEnd "answer.end" Must Server Answers
+        "Every answer ends with one `end`, cancelled or not."
+    AnswerOutlives "answer.outlives" Must Server Answers
+        "The work of an answer outlives the socket."
+    AnswerUnknownRe "answer.unknown_re" Must Both Answers
+        "An unknown `re` is ignored."
+    CancelIdempotent "cancel.idempotent" Must Both Answers
+        "A cancel may repeat; the client repeats it after each ready until `end`."
+    HeartbeatServer "heartbeat.server" Must Server Core
+        "The server pings every 20 s from ACCEPTED, one ping outstanding."
+    HeartbeatDead "heartbeat.dead" Must Both Core
+        "Silence after a ping, for as long as `heartbeat` says, ends the connection."
+    HeartbeatPong "heartbeat.pong" Must Both Core
+        "A ping is answered by a pong with the same nonce."
+    HeartbeatProbe "heartbeat.probe" Should Client Core
+        "After a wake-up the client probes, and gives up after 3 s."
+    CloseOneReason "close.one_reason" Must Both Core
+        "A connection ends once, with the first reason learned."
+    CloseByeFirst "close.bye_first" Must Both Core
+        "`bye` goes out before the close frame with the same code; its `class` outranks the code."
+    CloseRange "close.range" Must Client Core
+        "The range of a code decides what the client does."
+    CloseReasonLength "close.reason_length" Must Both Core
+        "A close reason has at most 123 bytes of UTF-8, cut on a character boundary."
+    CloseNot1011 "close.not_1011" Must Server Core
+        "1011 never means that the server is not ready."
+    BackoffJitter "backoff.jitter" Must Client Core
+        "The first retry comes within 500 ms, later ones with full jitter over a doubling bound up to 20 s."
+    BackoffReset "backoff.reset" Must Client Core
+        "Failures are forgotten after 5 s of stable ready, not before."
+    BackoffRetryAfter "backoff.retry_after" Must Client Core
+        "`retry_after_ms` outranks the backoff, up to 5 min."
+    TokenEachAttempt "token.each_attempt" Must Client Core
+        "The token provider is asked before each attempt."
+    TokenReasons "token.reasons" Must Server Core
+        "Missing, expired and invalid tokens are refused with different codes."
+    DrainHandover "drain.handover" Must Both Core
+        "After `drain` both sides go on until `ready` on the next connection, which is the transfer."
+    DrainAlternate "drain.alternate" Must Client Core
+        "An alternate is the same host or a listed one, with the same scheme or a stronger one."
+    TopicOffset "topic.offset" Must Server Topics
+        "A topic has its own offsets and epoch; `subscribed` says where publications begin and the replay ends."
+    TopicRecovered "topic.recovered" Must Server Topics
+        "A gap since the offset asked for is told by `recovered: false`."
+    TopicRefused "topic.refused" Must Server Topics
+        "`unsubscribed` is refusal, revocation or `unsupported`."
+    TopicBetween "topic.between" Must Client Topics
+        "Between a subscribe or unsubscribe and its answer the client drops that topic's publications."
+    AuthRefresh "auth.refresh" Must Both Refresh
+        "A fresh token extends the connection; one that is required and does not come ends it with 4103."
+    AuthSubject "auth.subject" Must Server Refresh
+        "A token for another subject is refused and changes nothing."
+    BinaryEnvelope "binary.envelope" Must Both Binary
+        "A binary message is an envelope of a frame and its payload, and only after both sides listed it."
+}

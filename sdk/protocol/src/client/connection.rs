@@ -1,0 +1,172 @@
+//! One connection, from the open socket to its end: stages, the gate, liveness.
+
+use crate::clause::Clause;
+use crate::config::ClientConfig;
+use crate::error::PeerMisbehaved;
+use crate::frame::{Bye, ClientFrame, Heartbeat, Limits, Ready, ServerFrame, StageNews};
+use crate::stage::{Stage, Step};
+use crate::time::{Duration, Instant, earliest};
+use std::collections::VecDeque;
+
+/// What a message was to the connection.
+pub(super) enum Inbound {
+    /// Nothing for anybody else.
+    Handled,
+    /// Stage, pending or impaired changed.
+    StageChanged,
+    /// The server confirmed that it will process the next message.
+    Ready(Box<Ready>),
+    /// For the session.
+    Application(ServerFrame),
+    /// The last words.
+    Bye(Bye),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Connection {
+    pub(super) number: u64,
+    pub(super) stage: Stage,
+    pub(super) id: Option<String>,
+    pub(super) pending: Vec<String>,
+    pub(super) impaired: Vec<String>,
+    pub(super) reason: Option<String>,
+    limits: Option<Limits>,
+    silence: Option<Duration>,
+    last_heard: Instant,
+    stage_deadline: Option<Instant>,
+    ready_deadline: Instant,
+    probe_deadline: Option<Instant>,
+    transmits: VecDeque<String>,
+}
+
+/// The right to write application frames: exists only while the server has confirmed readiness on this connection
+/// (clause `ready.gate`).
+pub(super) struct ReadyConnection<'a> {
+    transmits: &'a mut VecDeque<String>,
+    pub(super) limits: Limits,
+}
+
+impl ReadyConnection<'_> {
+    pub(super) fn write(&mut self, frame: &ClientFrame) {
+        self.transmits.push_back(frame.encode());
+    }
+
+    pub(super) fn write_text(&mut self, text: String) {
+        self.transmits.push_back(text);
+    }
+}
+
+impl Connection {
+    /// The socket is open. That is not readiness: at most the hello goes out.
+    pub(super) fn new(config: &ClientConfig, now: Instant, number: u64, hello: Option<String>) -> Self {
+        Self {
+            number,
+            stage: Stage::Connecting,
+            id: None,
+            pending: Vec::new(),
+            impaired: Vec::new(),
+            reason: None,
+            limits: None,
+            silence: None,
+            last_heard: now,
+            stage_deadline: Some(now + config.stage_timeout),
+            ready_deadline: now + config.ready_cap,
+            probe_deadline: None,
+            transmits: hello.into_iter().collect(),
+        }
+    }
+
+    pub(super) fn ready(&mut self) -> Option<ReadyConnection<'_>> {
+        let limits = self.limits.filter(|_| self.stage.is_ready())?;
+        Some(ReadyConnection { transmits: &mut self.transmits, limits })
+    }
+
+    pub(super) fn bye(&mut self, bye: Bye) {
+        self.transmits.push_back(ClientFrame::Bye(bye).encode());
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<String> {
+        self.transmits.pop_front()
+    }
+
+    /// Asks whether anybody is there; silence until `deadline` means no (clause `heartbeat.probe`).
+    pub(super) fn probe(&mut self, deadline: Instant) {
+        if self.stage.is_ready() && self.probe_deadline.is_none() {
+            self.probe_deadline = Some(deadline);
+            self.transmits.push_back(ClientFrame::Ping { nonce: "probe".to_owned() }.encode());
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let before_ready = self.stage_deadline.map(|deadline| deadline.min(self.ready_deadline));
+        earliest(earliest(before_ready, self.probe_deadline), self.silence.map(|silence| self.last_heard + silence))
+    }
+
+    pub(super) fn handle_message(
+        &mut self,
+        config: &ClientConfig,
+        now: Instant,
+        text: &str,
+    ) -> Result<Inbound, PeerMisbehaved> {
+        self.last_heard = now;
+        self.probe_deadline = None;
+        match ServerFrame::decode(text)? {
+            ServerFrame::Stage(news) => self.staged(config, now, news),
+            ServerFrame::Ready(ready) => self.confirmed(ready),
+            ServerFrame::Ping { nonce } => {
+                self.transmits.push_back(ClientFrame::Pong { nonce }.encode());
+                Ok(Inbound::Handled)
+            }
+            ServerFrame::Pong { .. } => Ok(Inbound::Handled),
+            ServerFrame::Bye(bye) => Ok(Inbound::Bye(bye)),
+            _ if self.stage == Stage::Connecting => {
+                Err(PeerMisbehaved::new(Clause::StageAccepted, "the server's first frame is not `stage ACCEPTED`"))
+            }
+            _ if !self.stage.is_ready() => {
+                Err(PeerMisbehaved::new(Clause::ReadyGate, "the server sent an application frame before `ready`"))
+            }
+            frame => Ok(Inbound::Application(frame)),
+        }
+    }
+
+    fn staged(&mut self, config: &ClientConfig, now: Instant, news: StageNews) -> Result<Inbound, PeerMisbehaved> {
+        let step = self.stage.announced(news.stage).map_err(|clause| {
+            let found = ["`stage ", news.stage.name(), "` after ", self.stage.name()].concat();
+            PeerMisbehaved::new(clause, found)
+        })?;
+        if news.stage == Stage::Degraded && news.impaired.is_empty() {
+            return Err(PeerMisbehaved::new(Clause::StageDegraded, "`stage DEGRADED` names no impaired service"));
+        }
+        let progress = step == Step::Advance || news.pending != self.pending;
+        self.stage = news.stage;
+        self.reason = news.reason;
+        self.id = news.connection.or(self.id.take());
+        self.pending = news.pending;
+        self.impaired = news.impaired;
+        if self.stage.is_ready() {
+            return Ok(Inbound::StageChanged);
+        }
+        if progress {
+            // Only progress moves the deadline, so that a server cannot say "soon" for ever (clause `stage.progress`).
+            let budget = news.deadline_ms.map(|budget| Duration::from_millis(budget) + config.stage_grace);
+            self.stage_deadline = Some(now + budget.unwrap_or(config.stage_timeout));
+        }
+        Ok(Inbound::StageChanged)
+    }
+
+    fn confirmed(&mut self, ready: Box<Ready>) -> Result<Inbound, PeerMisbehaved> {
+        let stage = self
+            .stage
+            .confirmed()
+            .map_err(|clause| PeerMisbehaved::new(clause, ["`ready` after ", self.stage.name()].concat()))?;
+        let Heartbeat { interval_ms, timeout_ms } = ready.heartbeat;
+        self.stage = if ready.impaired.is_empty() { stage } else { Stage::Degraded };
+        self.impaired.clone_from(&ready.impaired);
+        self.pending.clear();
+        self.reason = None;
+        self.stage_deadline = None;
+        self.limits = Some(ready.limits);
+        self.silence = Some(Duration::from_millis(interval_ms.saturating_add(timeout_ms)));
+        Ok(Inbound::Ready(ready))
+    }
+}

@@ -1,0 +1,255 @@
+//! What the client's core asks of its driver, and what it tells the application.
+
+use crate::close::Class;
+use crate::frame::{AnswerError, Auth};
+use crate::json::Payload;
+use crate::stage::Stage;
+use crate::time::{Duration, Instant};
+
+/// What the driver has to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum Command {
+    /// Ask the application for a token, then call `Client::provide_token` with the same number.
+    AskToken {
+        /// The attempt that needs it.
+        number: u64,
+    },
+    /// Open a WebSocket with these subprotocols, then call `handle_open` or `handle_closed` with the number.
+    Dial {
+        /// The number of the connection; names it from now on.
+        number: u64,
+        /// Subprotocols to offer, in this order. The second, if any, carries the token: keep it out of logs.
+        protocols: Vec<String>,
+    },
+    /// Write a text message.
+    Transmit {
+        /// The connection.
+        number: u64,
+        /// The frame.
+        text: String,
+    },
+    /// Close the connection and forget its number; nothing that it still brings counts.
+    Close {
+        /// The connection.
+        number: u64,
+        /// The close code.
+        code: u16,
+        /// The reason, at most 123 bytes.
+        reason: String,
+    },
+}
+
+/// What happened, for the application.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum ClientEvent {
+    /// The state, or what is known of it, changed.
+    State(StateChange),
+    /// A session was begun or resumed.
+    Session {
+        /// The session.
+        id: String,
+        /// Whether it is the former one.
+        resumed: bool,
+    },
+    /// A send was written for the first time.
+    InFlight {
+        /// The send.
+        handle: u64,
+        /// Its id on the wire.
+        id: u64,
+    },
+    /// A send has its one outcome.
+    Settled {
+        /// The send.
+        handle: u64,
+        /// The outcome.
+        outcome: Outcome,
+    },
+    /// A message that answers nothing.
+    Message {
+        /// Its offset in the inbox.
+        offset: u64,
+        /// What it is.
+        event: String,
+        /// Opaque JSON.
+        payload: Payload,
+    },
+    /// A part of an answer.
+    Answer(AnswerPart),
+    /// It is over, exactly once.
+    Closed(End),
+}
+
+/// A part of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AnswerPart {
+    /// The send that asked.
+    pub handle: u64,
+    /// Its offset in the inbox; 0 for an end that the client itself declares.
+    pub offset: u64,
+    /// What it is.
+    pub event: String,
+    /// Opaque JSON.
+    pub payload: Payload,
+    /// Whether it is the last.
+    pub end: bool,
+    /// What went wrong.
+    pub error: Option<AnswerError>,
+}
+
+/// The states that an application sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientState {
+    /// Nothing is confirmed; perhaps waiting to try again.
+    Connecting,
+    /// See [`Stage::Accepted`].
+    Accepted,
+    /// See [`Stage::Authenticated`].
+    Authenticated,
+    /// See [`Stage::ServicesReady`].
+    ServicesReady,
+    /// The server has confirmed that it will process the next message.
+    ProcessingReady,
+    /// As before, but for the services in `impaired`.
+    Degraded,
+    /// Over.
+    Closed,
+}
+
+impl ClientState {
+    /// The state's name, as the packages spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ClientState::Connecting => "connecting",
+            ClientState::Accepted => "accepted",
+            ClientState::Authenticated => "authenticated",
+            ClientState::ServicesReady => "services_ready",
+            ClientState::ProcessingReady => "processing_ready",
+            ClientState::Degraded => "degraded",
+            ClientState::Closed => "closed",
+        }
+    }
+
+    /// Whether sends go out now.
+    pub const fn is_ready(self) -> bool {
+        matches!(self, ClientState::ProcessingReady | ClientState::Degraded)
+    }
+
+    pub(crate) const fn of(stage: Stage) -> Self {
+        match stage {
+            Stage::Connecting => ClientState::Connecting,
+            Stage::Accepted => ClientState::Accepted,
+            Stage::Authenticated => ClientState::Authenticated,
+            Stage::ServicesReady => ClientState::ServicesReady,
+            Stage::ProcessingReady => ClientState::ProcessingReady,
+            Stage::Degraded => ClientState::Degraded,
+            Stage::Closed => ClientState::Closed,
+        }
+    }
+}
+
+/// A state and everything that is known with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StateChange {
+    /// The state now.
+    pub state: ClientState,
+    /// The state before.
+    pub previous: ClientState,
+    /// Services that are still starting.
+    pub pending: Vec<String>,
+    /// Services that do not work.
+    pub impaired: Vec<String>,
+    /// Why, for a person.
+    pub reason: Option<String>,
+    /// The server's id of the connection.
+    pub connection: Option<String>,
+    /// The number of this attempt to connect, from 1.
+    pub attempt: u64,
+    /// When the next attempt begins, if one is waited for.
+    pub retry_at: Option<Instant>,
+    /// The close code of the connection that ended, if one did.
+    pub code: Option<u16>,
+}
+
+/// The one outcome of a send.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The server has taken it.
+    Acknowledged {
+        /// Its id on the wire.
+        id: u64,
+    },
+    /// It was not taken, and never will be.
+    Refused(Rejection),
+    /// It waited too long and was never written.
+    Expired,
+    /// It was written, and nobody can tell.
+    Unknown {
+        /// Why, for a program.
+        code: &'static str,
+    },
+}
+
+/// Why a send was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rejection {
+    /// For a program: the server's code, or one of `queue_full`, `not_ready`, `too_large`, `subject_changed`,
+    /// `withdrawn`, `closed`.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+    /// Whether the same may work later.
+    pub retry: bool,
+    /// Not before so long.
+    pub retry_after: Option<Duration>,
+}
+
+impl Rejection {
+    pub(crate) fn local(code: &str, message: &str, retry: bool) -> Self {
+        Self { code: code.to_owned(), message: message.to_owned(), retry, retry_after: None }
+    }
+}
+
+/// How a send is to be treated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SendOptions {
+    /// An answer is wanted.
+    pub answer: bool,
+    /// Refuse at once when the server is not ready, instead of waiting.
+    pub fail_fast: bool,
+    /// Wait at most so long to be written; the queue's own age bounds it.
+    pub expire_after: Option<Duration>,
+    /// Recognised across sessions, at most 64 bytes (clause `send.key`).
+    pub key: Option<String>,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TokenFailure {
+    /// For a person.
+    pub message: String,
+    /// Whether asking again cannot help.
+    pub fatal: bool,
+}
+
+/// What the token provider gave.
+pub(crate) type TokenResult = Result<Option<Auth>, TokenFailure>;
+
+/// Why it is over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct End {
+    /// The close code; 1000 after `close`.
+    pub code: u16,
+    /// For a person.
+    pub reason: String,
+    /// What class the end was of.
+    pub class: Class,
+    /// The clause that was broken, if one was.
+    pub clause: Option<String>,
+    /// The last stage that the last connection confirmed.
+    pub stage: Stage,
+    /// What was pending then.
+    pub pending: Vec<String>,
+}

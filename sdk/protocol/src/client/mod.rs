@@ -1,0 +1,12 @@
+//! The client's end: [`Client`] is what outlives connections, and drives one connection at a time.
+
+mod backoff;
+mod connection;
+mod event;
+mod outbox;
+mod session;
+
+pub use event::{
+    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Rejection, SendOptions, StateChange, TokenFailure,
+};
+pub use session::Client;

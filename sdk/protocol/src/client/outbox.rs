@@ -1,0 +1,122 @@
+//! Sends: those written and not decided, in the order of their ids, and those waiting, first in first out.
+
+use super::event::Rejection;
+use crate::config::Window;
+use crate::json::Payload;
+use crate::time::Instant;
+use std::collections::VecDeque;
+
+/// A send that has no outcome yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Entry {
+    pub(super) handle: u64,
+    /// Given at the first write (clause `send.id_increasing`); 0 before.
+    pub(super) id: u64,
+    pub(super) event: String,
+    pub(super) payload: Payload,
+    pub(super) answer: bool,
+    pub(super) fail_fast: bool,
+    pub(super) key: Option<String>,
+    pub(super) expires: Instant,
+    /// Connections it was written on.
+    pub(super) writes: u32,
+    /// Whether it was written on this connection.
+    pub(super) on_wire: bool,
+    /// The refusal that it waits out, and the service that this refusal named.
+    pub(super) held: Option<(String, Rejection)>,
+    /// How often it was offered anew.
+    pub(super) reoffers: u32,
+    /// The application has its outcome; only its place in the window is left.
+    pub(super) given_up: bool,
+}
+
+impl Entry {
+    pub(super) fn bytes(&self) -> u64 {
+        self.payload.text().len() as u64
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Outbox {
+    /// Written and undecided, ids ascending.
+    pub(super) written: VecDeque<Entry>,
+    /// Not written, or to be offered anew.
+    pub(super) waiting: VecDeque<Entry>,
+    pub(super) highest_written: u64,
+    pub(super) highest_acknowledged: u64,
+}
+
+impl Outbox {
+    /// Whether one more of `bytes` may wait (clause `queue.bounds`).
+    pub(super) fn has_room(&self, bounds: Window, bytes: u64) -> bool {
+        let held: u64 = self.waiting.iter().map(Entry::bytes).sum();
+        (self.waiting.len() as u64) < bounds.messages && held + bytes <= bounds.bytes
+    }
+
+    /// The highest id whose outcome, and that of all before it, is known.
+    pub(super) fn settled(&self) -> u64 {
+        let open = self.written.iter().find(|entry| !entry.given_up);
+        open.map_or(self.highest_written, |entry| entry.id - 1)
+    }
+
+    /// Sends on the wire and the bytes of their payloads.
+    pub(super) fn in_flight(&self) -> Window {
+        let mut flight = Window { messages: 0, bytes: 0 };
+        for entry in self.written.iter().filter(|entry| entry.on_wire) {
+            flight.messages += 1;
+            flight.bytes += entry.bytes();
+        }
+        flight
+    }
+
+    /// Takes out what an acknowledgement up to `id` decides.
+    pub(super) fn acknowledge(&mut self, id: u64) -> Vec<Entry> {
+        self.highest_acknowledged = self.highest_acknowledged.max(id);
+        let mut decided = Vec::new();
+        while self.written.front().is_some_and(|entry| entry.id <= id) {
+            decided.extend(self.written.pop_front());
+        }
+        decided
+    }
+
+    pub(super) fn take_written(&mut self, id: u64) -> Option<Entry> {
+        let index = self.written.iter().position(|entry| entry.id == id)?;
+        self.written.remove(index)
+    }
+
+    /// Puts a refused send back to wait, before what was never written and behind what waits like it.
+    pub(super) fn hold(&mut self, mut entry: Entry, service: String, rejection: Rejection) {
+        entry.id = 0;
+        entry.on_wire = false;
+        entry.reoffers += 1;
+        entry.held = Some((service, rejection));
+        let place = self.waiting.iter().take_while(|other| other.held.is_some()).count();
+        self.waiting.insert(place, entry);
+    }
+
+    /// The connection is gone: nothing is on the wire, and what was given up is forgotten.
+    pub(super) fn detach(&mut self) {
+        self.written.retain(|entry| !entry.given_up);
+        for entry in &mut self.written {
+            entry.on_wire = false;
+        }
+    }
+
+    /// Takes out the waiting sends whose time is over.
+    pub(super) fn expired(&mut self, now: Instant) -> Vec<Entry> {
+        let mut expired = Vec::new();
+        let mut index = 0;
+        while index < self.waiting.len() {
+            if self.waiting[index].expires <= now {
+                expired.extend(self.waiting.remove(index));
+            } else {
+                index += 1;
+            }
+        }
+        expired
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.waiting.iter().map(|entry| entry.expires).min()
+    }
+}

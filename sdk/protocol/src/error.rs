@@ -1,0 +1,42 @@
+//! What went wrong, by who is to blame.
+
+use crate::clause::Clause;
+use crate::close;
+use std::fmt;
+
+/// The peer broke a clause.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerMisbehaved {
+    /// The clause that was broken.
+    pub clause: Clause,
+    /// What was found, in words that a person can act on.
+    pub found: String,
+}
+
+impl PeerMisbehaved {
+    /// The peer broke `clause`; `found` says how.
+    pub fn new(clause: Clause, found: impl Into<String>) -> Self {
+        Self { clause, found: found.into() }
+    }
+
+    /// The close code for this violation.
+    pub fn code(&self) -> u16 {
+        match self.clause {
+            Clause::ReadyGate => close::FRAME_BEFORE_READY,
+            Clause::StageOrder | Clause::StageAccepted | Clause::ReadyOnce => close::STAGE_OUT_OF_ORDER,
+            Clause::HelloOnce => close::SECOND_HELLO,
+            Clause::FrameSize => close::TOO_LARGE,
+            Clause::FrameText => close::BINARY_NOT_AGREED,
+            Clause::PreauthLimits => close::TOO_MANY,
+            _ => close::MALFORMED,
+        }
+    }
+}
+
+impl fmt::Display for PeerMisbehaved {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.clause.id(), self.found)
+    }
+}
+
+impl std::error::Error for PeerMisbehaved {}

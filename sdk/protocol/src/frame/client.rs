@@ -1,0 +1,325 @@
+//! What a client sends.
+
+use super::{Bye, required, unexpected};
+use crate::config::Window;
+use crate::error::PeerMisbehaved;
+use crate::json::{Object, ObjectWriter, Payload};
+
+/// A frame from the client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type", rename_all = "snake_case"))]
+pub enum ClientFrame {
+    /// Who is there, and what to resume.
+    Hello(Box<Hello>),
+    /// An application message.
+    Send(Send),
+    /// Everything up to and including this offset is held.
+    Taken {
+        /// The offset.
+        offset: u64,
+        /// The topic it belongs to; the inbox if absent.
+        topic: Option<String>,
+    },
+    /// Stop this answer.
+    Cancel {
+        /// The send that asked.
+        re: u64,
+    },
+    /// Follow a topic.
+    Subscribe {
+        /// The topic.
+        topic: String,
+        /// The last offset held.
+        offset: Option<u64>,
+        /// The epoch that the offset belongs to.
+        epoch: Option<String>,
+    },
+    /// Follow a topic no longer.
+    Unsubscribe {
+        /// The topic.
+        topic: String,
+    },
+    /// A fresh token.
+    Auth(Auth),
+    /// Is anybody there?
+    Ping {
+        /// Comes back in the pong.
+        nonce: String,
+    },
+    /// Yes.
+    Pong {
+        /// From the ping.
+        nonce: String,
+    },
+    /// The last words.
+    Bye(Bye),
+}
+
+/// Who is there, what they can do, and what they resume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Hello {
+    /// Name and version of the client, for the server's logs.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Agent>"))]
+    pub client: Option<(String, String)>,
+    /// The credential.
+    pub auth: Option<Auth>,
+    /// Levels beyond Core that the client speaks.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub capabilities: Vec<String>,
+    /// What the client takes before it has said `taken`.
+    pub window: Option<Window>,
+    /// The session to go on with.
+    pub resume: Option<Resume>,
+}
+
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[allow(dead_code)]
+struct Agent {
+    name: String,
+    version: Option<String>,
+}
+
+/// A credential.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Auth {
+    /// `bearer` or `ticket`.
+    pub scheme: String,
+    /// The secret. `Debug` never shows it (clause `upgrade.redact`).
+    pub token: String,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Auth({}, …)", self.scheme)
+    }
+}
+
+/// The session to go on with.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Resume {
+    /// The session.
+    pub session: String,
+    /// What proves that it is ours. `Debug` never shows it.
+    pub token: String,
+    /// Strictly increases per session (clause `session.attempt`).
+    pub attempt: u64,
+    /// The highest id whose outcome the client knows.
+    pub settled: u64,
+    /// The last offset of the inbox that the client holds.
+    pub inbox: u64,
+}
+
+impl std::fmt::Debug for Resume {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "Resume({}, attempt {}, settled {}, inbox {})",
+            self.session, self.attempt, self.settled, self.inbox
+        )
+    }
+}
+
+/// An application message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Send {
+    /// Strictly increasing (clause `send.id_increasing`).
+    pub id: u64,
+    /// What the message is.
+    pub event: String,
+    /// Opaque JSON.
+    pub payload: Payload,
+    /// Whether an answer is wanted.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub answer: bool,
+    /// Recognised across sessions (clause `send.key`).
+    pub key: Option<String>,
+    /// The topic to publish to.
+    pub topic: Option<String>,
+}
+
+impl ClientFrame {
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// The clause that the text breaks.
+    pub fn decode(text: &str) -> Result<Self, PeerMisbehaved> {
+        let object = Object::parse(text)?;
+        let name = required(object.string("type")?, "type")?;
+        Ok(match &*name {
+            "hello" => Self::Hello(Box::new(Hello::decode(&object)?)),
+            "send" => Self::Send(Send {
+                id: required(object.integer("id")?, "id")?,
+                event: required(object.string("event")?, "event")?.into_owned(),
+                payload: object.payload("payload").unwrap_or_else(Payload::null),
+                answer: object.boolean("answer")?,
+                key: owned(&object, "key")?,
+                topic: owned(&object, "topic")?,
+            }),
+            "taken" => {
+                Self::Taken { offset: required(object.integer("offset")?, "offset")?, topic: owned(&object, "topic")? }
+            }
+            "cancel" => Self::Cancel { re: required(object.integer("re")?, "re")? },
+            "subscribe" => Self::Subscribe {
+                topic: required(owned(&object, "topic")?, "topic")?,
+                offset: object.integer("offset")?,
+                epoch: owned(&object, "epoch")?,
+            },
+            "unsubscribe" => Self::Unsubscribe { topic: required(owned(&object, "topic")?, "topic")? },
+            "auth" => Self::Auth(Auth::decode(&object)?),
+            "ping" => Self::Ping { nonce: required(owned(&object, "nonce")?, "nonce")? },
+            "pong" => Self::Pong { nonce: required(owned(&object, "nonce")?, "nonce")? },
+            "bye" => Self::Bye(Bye::decode(&object)?),
+            other => return Err(unexpected(other)),
+        })
+    }
+
+    /// Writes the frame.
+    pub fn encode(&self) -> String {
+        match self {
+            Self::Hello(hello) => hello.encode(),
+            Self::Send(send) => {
+                let mut writer = ObjectWriter::typed("send");
+                writer.integer("id", send.id);
+                writer.string("event", &send.event);
+                writer.flag("answer", send.answer);
+                writer.optional_string("key", send.key.as_deref());
+                writer.optional_string("topic", send.topic.as_deref());
+                writer.raw("payload", send.payload.text());
+                writer.finish()
+            }
+            Self::Taken { offset, topic } => {
+                let mut writer = ObjectWriter::typed("taken");
+                writer.integer("offset", *offset);
+                writer.optional_string("topic", topic.as_deref());
+                writer.finish()
+            }
+            Self::Cancel { re } => {
+                let mut writer = ObjectWriter::typed("cancel");
+                writer.integer("re", *re);
+                writer.finish()
+            }
+            Self::Subscribe { topic, offset, epoch } => {
+                let mut writer = ObjectWriter::typed("subscribe");
+                writer.string("topic", topic);
+                writer.optional_integer("offset", *offset);
+                writer.optional_string("epoch", epoch.as_deref());
+                writer.finish()
+            }
+            Self::Unsubscribe { topic } => {
+                let mut writer = ObjectWriter::typed("unsubscribe");
+                writer.string("topic", topic);
+                writer.finish()
+            }
+            Self::Auth(auth) => {
+                let mut writer = ObjectWriter::typed("auth");
+                auth.members(&mut writer);
+                writer.finish()
+            }
+            Self::Ping { nonce } => nonce_frame("ping", nonce),
+            Self::Pong { nonce } => nonce_frame("pong", nonce),
+            Self::Bye(bye) => bye.encode(),
+        }
+    }
+}
+
+pub(super) fn nonce_frame(name: &str, nonce: &str) -> String {
+    let mut writer = ObjectWriter::typed(name);
+    writer.string("nonce", nonce);
+    writer.finish()
+}
+
+pub(super) fn owned(object: &Object<'_>, name: &str) -> Result<Option<String>, PeerMisbehaved> {
+    Ok(object.string(name)?.map(|text| text.into_owned()))
+}
+
+impl Auth {
+    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
+        Ok(Self {
+            scheme: object.string("scheme")?.map_or_else(|| "bearer".to_owned(), |scheme| scheme.into_owned()),
+            token: required(owned(object, "token")?, "token")?,
+        })
+    }
+
+    fn members(&self, writer: &mut ObjectWriter) {
+        writer.string("scheme", &self.scheme);
+        writer.string("token", &self.token);
+    }
+}
+
+impl Hello {
+    /// Reads a hello, as frame or out of the upgrade.
+    ///
+    /// # Errors
+    /// The clause that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, PeerMisbehaved> {
+        match ClientFrame::decode(text)? {
+            ClientFrame::Hello(hello) => Ok(*hello),
+            _ => Err(PeerMisbehaved::new(crate::clause::Clause::HelloFirst, "the upgrade carries another frame")),
+        }
+    }
+
+    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
+        let client = match object.object("client")? {
+            Some(agent) => {
+                Some((required(owned(&agent, "name")?, "client.name")?, owned(&agent, "version")?.unwrap_or_default()))
+            }
+            None => None,
+        };
+        let window = match object.object("window")? {
+            Some(window) => Some(Window {
+                messages: required(window.integer("messages")?, "window.messages")?,
+                bytes: required(window.integer("bytes")?, "window.bytes")?,
+            }),
+            None => None,
+        };
+        let resume = match object.object("resume")? {
+            Some(resume) => Some(Resume {
+                session: required(owned(&resume, "session")?, "resume.session")?,
+                token: required(owned(&resume, "token")?, "resume.token")?,
+                attempt: required(resume.integer("attempt")?, "resume.attempt")?,
+                settled: resume.integer("settled")?.unwrap_or(0),
+                inbox: resume.integer("inbox")?.unwrap_or(0),
+            }),
+            None => None,
+        };
+        let auth = object.object("auth")?.map(|auth| Auth::decode(&auth)).transpose()?;
+        Ok(Self { client, auth, capabilities: object.strings("capabilities")?, window, resume })
+    }
+
+    fn encode(&self) -> String {
+        let mut writer = ObjectWriter::typed("hello");
+        if let Some((name, version)) = &self.client {
+            let mut agent = ObjectWriter::new();
+            agent.string("name", name);
+            agent.string("version", version);
+            writer.raw("client", &agent.finish());
+        }
+        if let Some(auth) = &self.auth {
+            let mut inner = ObjectWriter::new();
+            auth.members(&mut inner);
+            writer.raw("auth", &inner.finish());
+        }
+        writer.strings("capabilities", &self.capabilities);
+        if let Some(window) = &self.window {
+            let mut inner = ObjectWriter::new();
+            inner.integer("messages", window.messages);
+            inner.integer("bytes", window.bytes);
+            writer.raw("window", &inner.finish());
+        }
+        if let Some(resume) = &self.resume {
+            let mut inner = ObjectWriter::new();
+            inner.string("session", &resume.session);
+            inner.string("token", &resume.token);
+            inner.integer("attempt", resume.attempt);
+            inner.integer("settled", resume.settled);
+            inner.integer("inbox", resume.inbox);
+            writer.raw("resume", &inner.finish());
+        }
+        writer.finish()
+    }
+}

@@ -1,0 +1,563 @@
+//! What a server sends.
+
+use super::client::{nonce_frame, owned};
+use super::{Bye, required, unexpected};
+use crate::clause::Clause;
+use crate::error::PeerMisbehaved;
+use crate::json::{Object, ObjectWriter, Payload};
+use crate::stage::Stage;
+
+/// A frame from the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type", rename_all = "snake_case"))]
+pub enum ServerFrame {
+    /// How far the connection is.
+    Stage(StageNews),
+    /// The server will process the next message.
+    Ready(Box<Ready>),
+    /// Everything up to and including this id is decided.
+    Ack {
+        /// The id.
+        id: u64,
+    },
+    /// This send was not taken.
+    Nack(Refusal),
+    /// A message to the session.
+    Message(Message),
+    /// The subscription stands.
+    Subscribed {
+        /// The topic.
+        topic: String,
+        /// The next publication is above this offset.
+        offset: u64,
+        /// The replay ends here.
+        head: u64,
+        /// The epoch that offsets belong to.
+        epoch: String,
+        /// Whether nothing is missing since the offset asked for.
+        recovered: bool,
+    },
+    /// The subscription does not stand.
+    Unsubscribed {
+        /// The topic.
+        topic: String,
+        /// Why.
+        code: Option<String>,
+        /// Whether asking again may help.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        retry: bool,
+    },
+    /// A message to a topic.
+    Publication {
+        /// The topic.
+        topic: String,
+        /// Its offset in the topic.
+        offset: u64,
+        /// What it is.
+        event: String,
+        /// Opaque JSON.
+        payload: Payload,
+    },
+    /// News of the token.
+    Auth(TokenNews),
+    /// The server is going away.
+    Drain {
+        /// How long this connection still works, in milliseconds.
+        deadline_ms: u64,
+        /// When to open the next one, in milliseconds: from, to.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        reconnect_after_ms: Vec<u64>,
+        /// Where to go instead.
+        alternate: Option<String>,
+    },
+    /// Is anybody there?
+    Ping {
+        /// Comes back in the pong.
+        nonce: String,
+    },
+    /// Yes.
+    Pong {
+        /// From the ping.
+        nonce: String,
+    },
+    /// The last words.
+    Bye(Bye),
+}
+
+/// A `stage` frame.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StageNews {
+    /// The stage.
+    pub stage: Stage,
+    /// The connection's id, with ACCEPTED.
+    pub connection: Option<String>,
+    /// Services that are still starting.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub pending: Vec<String>,
+    /// Services that do not work, with DEGRADED.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub impaired: Vec<String>,
+    /// Why, for a person.
+    pub reason: Option<String>,
+    /// What is left of the server's budget.
+    pub deadline_ms: Option<u64>,
+}
+
+impl StageNews {
+    /// A stage with nothing else to tell.
+    pub fn new(stage: Stage) -> Self {
+        Self { stage, connection: None, pending: Vec::new(), impaired: Vec::new(), reason: None, deadline_ms: None }
+    }
+}
+
+/// A `ready` frame: once per connection, the only confirmation of PROCESSING_READY.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Ready {
+    /// The session; absent at a Core server.
+    pub session: Option<SessionGrant>,
+    /// The highest id that was taken or refused.
+    pub received: u64,
+    /// Refusals above the hello's `settled`.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub refused: Vec<Refusal>,
+    /// Services that do not work now.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub impaired: Vec<String>,
+    /// What the server takes at once.
+    pub limits: Limits,
+    /// When the server pings.
+    pub heartbeat: Heartbeat,
+    /// When the token ends, in milliseconds from now.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Expiry>", rename = "auth"))]
+    pub token_expires_in_ms: Option<u64>,
+    /// Levels beyond Core that both sides speak.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub capabilities: Vec<String>,
+}
+
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[allow(dead_code)]
+struct Expiry {
+    expires_in_ms: u64,
+}
+
+/// What a server takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Limits {
+    /// The largest message, in bytes.
+    pub max_message_bytes: u64,
+    /// Sends undecided at once.
+    pub max_in_flight: u64,
+    /// Bytes of their payloads.
+    pub max_in_flight_bytes: u64,
+}
+
+/// When a server pings, and when silence means that it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Heartbeat {
+    /// Between pings.
+    pub interval_ms: u64,
+    /// After which silence is death.
+    pub timeout_ms: u64,
+}
+
+/// The session that a connection carries.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SessionGrant {
+    /// The session.
+    pub id: String,
+    /// What proves that it is the client's. `Debug` never shows it.
+    pub token: String,
+    /// How long it is kept after the connection.
+    pub ttl_ms: u64,
+    /// Whether it is the one asked for.
+    pub resumed: bool,
+    /// Why it is not.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub lost_because: Option<LostBecause>,
+    /// A stable opaque id of whom it belongs to.
+    pub subject: String,
+    /// `process` or `durable`: what taking a send survives.
+    pub durability: String,
+}
+
+impl std::fmt::Debug for SessionGrant {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "SessionGrant({}, resumed {}, subject {})", self.id, self.resumed, self.subject)
+    }
+}
+
+/// Why a session was not resumed: one word for every cause, so that nobody learns from it (clause `session.resumed`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LostBecause {
+    /// There is no such session for this subject.
+    NotFound,
+}
+
+/// A send that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Refusal {
+    /// The send.
+    pub id: u64,
+    /// Why, for a program.
+    pub code: String,
+    /// Why, for a person.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub message: String,
+    /// Whether the same may work later.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub retry: bool,
+    /// Not before so many milliseconds.
+    pub retry_after_ms: Option<u64>,
+    /// The impaired service it would have needed.
+    pub service: Option<String>,
+}
+
+/// A message to the session: an answer's part, or a notification.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Message {
+    /// 1, 2, 3… per session.
+    pub offset: u64,
+    /// What it is.
+    pub event: String,
+    /// Opaque JSON.
+    pub payload: Payload,
+    /// The send that this answers.
+    pub re: Option<u64>,
+    /// Whether this is the last part of the answer.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub end: bool,
+    /// What went wrong with the answer.
+    pub error: Option<AnswerError>,
+}
+
+/// What went wrong with an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AnswerError {
+    /// For a program.
+    pub code: String,
+    /// For a person.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub message: String,
+}
+
+/// News of the token: when it ends, by when a fresh one is required, or what was wrong with the last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TokenNews {
+    /// When the token ends.
+    pub expires_in_ms: Option<u64>,
+    /// Whether a fresh token is required.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub required: bool,
+    /// By when.
+    pub deadline_ms: Option<u64>,
+    /// What was wrong with the last token.
+    pub error: Option<AnswerError>,
+    /// Whether another token may work.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub retry: bool,
+}
+
+impl ServerFrame {
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// The clause that the text breaks.
+    pub fn decode(text: &str) -> Result<Self, PeerMisbehaved> {
+        let object = Object::parse(text)?;
+        let name = required(object.string("type")?, "type")?;
+        Ok(match &*name {
+            "stage" => Self::Stage(StageNews::decode(&object)?),
+            "ready" => Self::Ready(Box::new(Ready::decode(&object)?)),
+            "ack" => Self::Ack { id: required(object.integer("id")?, "id")? },
+            "nack" => Self::Nack(Refusal::decode(&object)?),
+            "message" => Self::Message(Message {
+                offset: required(object.integer("offset")?, "offset")?,
+                event: object.string("event")?.unwrap_or_default().into_owned(),
+                payload: object.payload("payload").unwrap_or_else(Payload::null),
+                re: object.integer("re")?,
+                end: object.boolean("end")?,
+                error: AnswerError::decode(&object)?,
+            }),
+            "subscribed" => Self::Subscribed {
+                topic: required(owned(&object, "topic")?, "topic")?,
+                offset: required(object.integer("offset")?, "offset")?,
+                head: required(object.integer("head")?, "head")?,
+                epoch: required(owned(&object, "epoch")?, "epoch")?,
+                recovered: object.boolean("recovered")?,
+            },
+            "unsubscribed" => Self::Unsubscribed {
+                topic: required(owned(&object, "topic")?, "topic")?,
+                code: owned(&object, "code")?,
+                retry: object.boolean("retry")?,
+            },
+            "publication" => Self::Publication {
+                topic: required(owned(&object, "topic")?, "topic")?,
+                offset: required(object.integer("offset")?, "offset")?,
+                event: required(owned(&object, "event")?, "event")?,
+                payload: object.payload("payload").unwrap_or_else(Payload::null),
+            },
+            "auth" => Self::Auth(TokenNews {
+                expires_in_ms: object.integer("expires_in_ms")?,
+                required: object.boolean("required")?,
+                deadline_ms: object.integer("deadline_ms")?,
+                error: AnswerError::decode(&object)?,
+                retry: object.boolean("retry")?,
+            }),
+            "drain" => Self::Drain {
+                deadline_ms: required(object.integer("deadline_ms")?, "deadline_ms")?,
+                reconnect_after_ms: object.integers("reconnect_after_ms")?,
+                alternate: owned(&object, "alternate")?,
+            },
+            "ping" => Self::Ping { nonce: required(owned(&object, "nonce")?, "nonce")? },
+            "pong" => Self::Pong { nonce: required(owned(&object, "nonce")?, "nonce")? },
+            "bye" => Self::Bye(Bye::decode(&object)?),
+            other => return Err(unexpected(other)),
+        })
+    }
+
+    /// Writes the frame.
+    pub fn encode(&self) -> String {
+        match self {
+            Self::Stage(news) => news.encode(),
+            Self::Ready(ready) => ready.encode(),
+            Self::Ack { id } => {
+                let mut writer = ObjectWriter::typed("ack");
+                writer.integer("id", *id);
+                writer.finish()
+            }
+            Self::Nack(refusal) => {
+                let mut writer = ObjectWriter::typed("nack");
+                refusal.members(&mut writer);
+                writer.finish()
+            }
+            Self::Message(message) => {
+                let mut writer = ObjectWriter::typed("message");
+                writer.integer("offset", message.offset);
+                writer.string("event", &message.event);
+                writer.optional_integer("re", message.re);
+                writer.flag("end", message.end);
+                AnswerError::member(&mut writer, message.error.as_ref());
+                writer.raw("payload", message.payload.text());
+                writer.finish()
+            }
+            Self::Subscribed { topic, offset, head, epoch, recovered } => {
+                let mut writer = ObjectWriter::typed("subscribed");
+                writer.string("topic", topic);
+                writer.integer("offset", *offset);
+                writer.integer("head", *head);
+                writer.string("epoch", epoch);
+                writer.boolean("recovered", *recovered);
+                writer.finish()
+            }
+            Self::Unsubscribed { topic, code, retry } => {
+                let mut writer = ObjectWriter::typed("unsubscribed");
+                writer.string("topic", topic);
+                writer.optional_string("code", code.as_deref());
+                writer.flag("retry", *retry);
+                writer.finish()
+            }
+            Self::Publication { topic, offset, event, payload } => {
+                let mut writer = ObjectWriter::typed("publication");
+                writer.string("topic", topic);
+                writer.integer("offset", *offset);
+                writer.string("event", event);
+                writer.raw("payload", payload.text());
+                writer.finish()
+            }
+            Self::Auth(news) => {
+                let mut writer = ObjectWriter::typed("auth");
+                writer.optional_integer("expires_in_ms", news.expires_in_ms);
+                writer.flag("required", news.required);
+                writer.optional_integer("deadline_ms", news.deadline_ms);
+                AnswerError::member(&mut writer, news.error.as_ref());
+                writer.flag("retry", news.retry);
+                writer.finish()
+            }
+            Self::Drain { deadline_ms, reconnect_after_ms, alternate } => {
+                let mut writer = ObjectWriter::typed("drain");
+                writer.integer("deadline_ms", *deadline_ms);
+                writer.array("reconnect_after_ms", reconnect_after_ms.iter().map(u64::to_string));
+                writer.optional_string("alternate", alternate.as_deref());
+                writer.finish()
+            }
+            Self::Ping { nonce } => nonce_frame("ping", nonce),
+            Self::Pong { nonce } => nonce_frame("pong", nonce),
+            Self::Bye(bye) => bye.encode(),
+        }
+    }
+}
+
+impl StageNews {
+    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
+        let name = required(object.string("stage")?, "stage")?;
+        let Some(stage) = Stage::parse(&name) else {
+            return Err(PeerMisbehaved::new(Clause::StageOrder, "a stage that this version does not have"));
+        };
+        Ok(Self {
+            stage,
+            connection: owned(object, "connection")?,
+            pending: object.strings("pending")?,
+            impaired: object.strings("impaired")?,
+            reason: owned(object, "reason")?,
+            deadline_ms: object.integer("deadline_ms")?,
+        })
+    }
+
+    fn encode(&self) -> String {
+        let mut writer = ObjectWriter::typed("stage");
+        writer.string("stage", self.stage.name());
+        writer.optional_string("connection", self.connection.as_deref());
+        writer.strings("pending", &self.pending);
+        writer.strings("impaired", &self.impaired);
+        writer.optional_string("reason", self.reason.as_deref());
+        writer.optional_integer("deadline_ms", self.deadline_ms);
+        writer.finish()
+    }
+}
+
+impl Ready {
+    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
+        let session = match object.object("session")? {
+            Some(session) => Some(SessionGrant::decode(&session)?),
+            None => None,
+        };
+        let mut refused = Vec::new();
+        for refusal in object.objects("refused")? {
+            refused.push(Refusal::decode(&refusal)?);
+        }
+        let limits = required(object.object("limits")?, "limits")?;
+        let heartbeat = required(object.object("heartbeat")?, "heartbeat")?;
+        let auth = object.object("auth")?;
+        Ok(Self {
+            session,
+            received: object.integer("received")?.unwrap_or(0),
+            refused,
+            impaired: object.strings("impaired")?,
+            limits: Limits {
+                max_message_bytes: required(limits.integer("max_message_bytes")?, "limits.max_message_bytes")?,
+                max_in_flight: required(limits.integer("max_in_flight")?, "limits.max_in_flight")?,
+                max_in_flight_bytes: required(limits.integer("max_in_flight_bytes")?, "limits.max_in_flight_bytes")?,
+            },
+            heartbeat: Heartbeat {
+                interval_ms: required(heartbeat.integer("interval_ms")?, "heartbeat.interval_ms")?,
+                timeout_ms: required(heartbeat.integer("timeout_ms")?, "heartbeat.timeout_ms")?,
+            },
+            token_expires_in_ms: match auth {
+                Some(auth) => auth.integer("expires_in_ms")?,
+                None => None,
+            },
+            capabilities: object.strings("capabilities")?,
+        })
+    }
+
+    fn encode(&self) -> String {
+        let mut writer = ObjectWriter::typed("ready");
+        if let Some(session) = &self.session {
+            writer.raw("session", &session.encode());
+        }
+        writer.integer("received", self.received);
+        writer.array(
+            "refused",
+            self.refused.iter().map(|refusal| {
+                let mut inner = ObjectWriter::new();
+                refusal.members(&mut inner);
+                inner.finish()
+            }),
+        );
+        writer.strings("impaired", &self.impaired);
+        let mut limits = ObjectWriter::new();
+        limits.integer("max_message_bytes", self.limits.max_message_bytes);
+        limits.integer("max_in_flight", self.limits.max_in_flight);
+        limits.integer("max_in_flight_bytes", self.limits.max_in_flight_bytes);
+        writer.raw("limits", &limits.finish());
+        let mut heartbeat = ObjectWriter::new();
+        heartbeat.integer("interval_ms", self.heartbeat.interval_ms);
+        heartbeat.integer("timeout_ms", self.heartbeat.timeout_ms);
+        writer.raw("heartbeat", &heartbeat.finish());
+        if let Some(expires) = self.token_expires_in_ms {
+            let mut auth = ObjectWriter::new();
+            auth.integer("expires_in_ms", expires);
+            writer.raw("auth", &auth.finish());
+        }
+        writer.strings("capabilities", &self.capabilities);
+        writer.finish()
+    }
+}
+
+impl SessionGrant {
+    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
+        Ok(Self {
+            id: required(owned(object, "id")?, "session.id")?,
+            token: required(owned(object, "token")?, "session.token")?,
+            ttl_ms: object.integer("ttl_ms")?.unwrap_or(0),
+            resumed: object.boolean("resumed")?,
+            lost_because: object.string("lost_because")?.map(|_| LostBecause::NotFound),
+            subject: required(owned(object, "subject")?, "session.subject")?,
+            durability: owned(object, "durability")?.unwrap_or_else(|| "process".to_owned()),
+        })
+    }
+
+    fn encode(&self) -> String {
+        let mut writer = ObjectWriter::new();
+        writer.string("id", &self.id);
+        writer.string("token", &self.token);
+        writer.integer("ttl_ms", self.ttl_ms);
+        writer.boolean("resumed", self.resumed);
+        writer.optional_string("lost_because", self.lost_because.map(|LostBecause::NotFound| "not_found"));
+        writer.string("subject", &self.subject);
+        writer.string("durability", &self.durability);
+        writer.finish()
+    }
+}
+
+impl Refusal {
+    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
+        Ok(Self {
+            id: required(object.integer("id")?, "id")?,
+            code: required(owned(object, "code")?, "code")?,
+            message: owned(object, "message")?.unwrap_or_default(),
+            retry: object.boolean("retry")?,
+            retry_after_ms: object.integer("retry_after_ms")?,
+            service: owned(object, "service")?,
+        })
+    }
+
+    fn members(&self, writer: &mut ObjectWriter) {
+        writer.integer("id", self.id);
+        writer.string("code", &self.code);
+        writer.string("message", &self.message);
+        writer.flag("retry", self.retry);
+        writer.optional_integer("retry_after_ms", self.retry_after_ms);
+        writer.optional_string("service", self.service.as_deref());
+    }
+}
+
+impl AnswerError {
+    fn decode(object: &Object<'_>) -> Result<Option<Self>, PeerMisbehaved> {
+        let Some(error) = object.object("error")? else { return Ok(None) };
+        Ok(Some(Self {
+            code: required(owned(&error, "code")?, "error.code")?,
+            message: owned(&error, "message")?.unwrap_or_default(),
+        }))
+    }
+
+    fn member(writer: &mut ObjectWriter, error: Option<&Self>) {
+        if let Some(error) = error {
+            let mut inner = ObjectWriter::new();
+            inner.string("code", &error.code);
+            inner.string("message", &error.message);
+            writer.raw("error", &inner.finish());
+        }
+    }
+}

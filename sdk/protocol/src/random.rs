@@ -1,0 +1,27 @@
+//! Jitter from a seed that the driver draws: the core itself knows no randomness, so that a run can be repeated.
+
+use crate::time::Duration;
+
+/// SplitMix64: small, and good enough to keep clients from retrying in step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Somewhere from zero to `bound`, to the millisecond.
+    pub(crate) fn up_to(&mut self, bound: Duration) -> Duration {
+        let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX - 1);
+        Duration::from_millis(self.next() % (bound + 1))
+    }
+}

@@ -1,0 +1,554 @@
+//! One connection at the server, from the upgrade to its end.
+
+use crate::clause::Clause;
+use crate::close::{self, Class};
+use crate::config::{ServerConfig, Window};
+use crate::error::PeerMisbehaved;
+use crate::frame::{
+    Bye, ClientFrame, Heartbeat, Hello, Limits, Message, Ready, Refusal, Send, ServerFrame, SessionGrant, StageNews,
+};
+use crate::stage::Stage;
+use crate::time::{Duration, Instant, earliest};
+use crate::{HELLO_ENTRY_BYTES, HELLO_PREFIX, base64url};
+use std::collections::VecDeque;
+
+/// What the driver has to write.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum Transmit {
+    /// A text message.
+    Text(String),
+    /// A close frame; nothing comes after it.
+    Close {
+        /// The code.
+        code: u16,
+        /// The reason, at most 123 bytes.
+        reason: String,
+    },
+}
+
+/// What happened, for the driver.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum ServerEvent {
+    /// Somebody says who they are: call `authenticated` or `refuse`.
+    Hello(Box<Hello>),
+    /// An application message: decide it by `decide`, in this order.
+    Send(Send),
+    /// The client holds the inbox up to here.
+    Taken {
+        /// The offset.
+        offset: u64,
+    },
+    /// Stop this answer.
+    Cancel {
+        /// The send that asked.
+        re: u64,
+    },
+    /// Over, exactly once, with the first reason learned.
+    Closed(Ending),
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ending {
+    /// The close code.
+    pub code: u16,
+    /// For a person.
+    pub reason: String,
+    /// The clause that was broken, if one was.
+    pub clause: Option<Clause>,
+    /// The last stage confirmed.
+    pub stage: Stage,
+    /// Whether the client ended its session with it.
+    pub ends_session: bool,
+}
+
+/// What became of a send.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Taken, now or before.
+    Taken,
+    /// Not taken.
+    Refused(Refusal),
+}
+
+/// What the server's application confirms with `ready`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Bound {
+    /// The session; `None` at a Core server.
+    pub session: Option<SessionGrant>,
+    /// The highest id taken or refused.
+    pub received: u64,
+    /// Refusals above the hello's `settled`.
+    pub refused: Vec<Refusal>,
+    /// The last offset that the client holds.
+    pub inbox: u64,
+    /// Services that do not work.
+    pub impaired: Vec<String>,
+    /// When the token ends.
+    pub token_expires_in: Option<Duration>,
+}
+
+/// The server's end of one connection.
+///
+/// After every call, drain [`ServerConnection::poll_transmit`], then [`ServerConnection::poll_event`], then sleep until
+/// the next input or until [`ServerConnection::poll_timeout`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerConnection {
+    config: ServerConfig,
+    id: String,
+    stage: Stage,
+    greeted: bool,
+    early_frames: u32,
+    early_bytes: u64,
+    pending: Vec<String>,
+    impaired: Vec<String>,
+    window: Window,
+    delivered: VecDeque<(u64, u64)>,
+    delivered_bytes: u64,
+    last_delivered: u64,
+    last_id: u64,
+    undecided: VecDeque<(u64, u64)>,
+    undecided_bytes: u64,
+    ack: Option<u64>,
+    ack_due: Option<Instant>,
+    unsupported: Vec<String>,
+    hello_deadline: Option<Instant>,
+    ready_deadline: Option<Instant>,
+    ping_at: Instant,
+    pings: u64,
+    dead_at: Option<Instant>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<ServerEvent>,
+}
+
+impl ServerConnection {
+    /// A connection whose upgrade was answered with 101. `id` names it in frames and logs; `protocols` are the
+    /// subprotocols that the client offered, of which one may carry the hello.
+    pub fn new<'a>(
+        config: ServerConfig,
+        now: Instant,
+        id: String,
+        protocols: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut connection = Self {
+            id,
+            stage: Stage::Connecting,
+            greeted: false,
+            early_frames: 0,
+            early_bytes: 0,
+            pending: Vec::new(),
+            impaired: Vec::new(),
+            window: Window::default(),
+            delivered: VecDeque::new(),
+            delivered_bytes: 0,
+            last_delivered: 0,
+            last_id: 0,
+            undecided: VecDeque::new(),
+            undecided_bytes: 0,
+            ack: None,
+            ack_due: None,
+            unsupported: Vec::new(),
+            hello_deadline: Some(now + config.hello_timeout),
+            ready_deadline: Some(now + config.ready_timeout),
+            ping_at: now + config.ping_interval,
+            pings: 0,
+            dead_at: None,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            config,
+        };
+        let mut accepted = StageNews::new(Stage::Accepted);
+        accepted.connection = Some(connection.id.clone());
+        connection.stage = Stage::Accepted;
+        connection.write(&ServerFrame::Stage(accepted));
+        let entry = protocols.into_iter().find_map(|protocol| protocol.strip_prefix(HELLO_PREFIX));
+        if let Some(entry) = entry {
+            match hello_in(entry) {
+                Ok(hello) => connection.hello(hello),
+                Err(misbehaved) => connection.violated(misbehaved),
+            }
+        }
+        connection
+    }
+
+    /// The connection's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The stage confirmed last.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// How long is left until `ready` must have been said.
+    pub fn budget(&self, now: Instant) -> Duration {
+        self.ready_deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_since(now))
+    }
+
+    /// The hello's credential is good.
+    pub fn authenticated(&mut self, now: Instant) {
+        if self.stage == Stage::Accepted && self.greeted {
+            self.stage = Stage::Authenticated;
+            self.news(now);
+        }
+    }
+
+    /// These services are still starting; tells the client if that is news.
+    pub fn pending(&mut self, now: Instant, pending: Vec<String>) {
+        if self.stage == Stage::Authenticated && pending != self.pending {
+            self.pending = pending;
+            self.news(now);
+        }
+    }
+
+    /// Everything that the connection needs is running.
+    pub fn services_ready(&mut self, now: Instant) {
+        if self.stage == Stage::Authenticated {
+            self.stage = Stage::ServicesReady;
+            self.pending.clear();
+            self.news(now);
+        }
+    }
+
+    /// The driver will process the next message: say so, once (clauses `ready.once`, `ready.same_path`).
+    pub fn ready(&mut self, bound: Bound) {
+        if self.stage != Stage::ServicesReady {
+            return;
+        }
+        self.stage = if bound.impaired.is_empty() { Stage::ProcessingReady } else { Stage::Degraded };
+        self.impaired.clone_from(&bound.impaired);
+        self.ready_deadline = None;
+        self.last_id = bound.received;
+        self.last_delivered = bound.inbox;
+        let capabilities =
+            if bound.session.is_some() { vec!["resume".to_owned(), "answers".to_owned()] } else { Vec::new() };
+        self.write(&ServerFrame::Ready(Box::new(Ready {
+            session: bound.session,
+            received: bound.received,
+            refused: bound.refused,
+            impaired: bound.impaired,
+            limits: Limits {
+                max_message_bytes: self.config.max_message_bytes,
+                max_in_flight: self.config.in_flight.messages,
+                max_in_flight_bytes: self.config.in_flight.bytes,
+            },
+            heartbeat: Heartbeat {
+                interval_ms: millis(self.config.ping_interval),
+                timeout_ms: millis(self.config.ping_timeout),
+            },
+            token_expires_in_ms: bound.token_expires_in.map(millis),
+            capabilities,
+        })));
+        for topic in std::mem::take(&mut self.unsupported) {
+            self.unsubscribe(topic);
+        }
+    }
+
+    /// These services do not work; none means that all do (clause `stage.degraded`).
+    pub fn impaired(&mut self, impaired: Vec<String>, reason: Option<String>) {
+        if !self.stage.is_ready() || impaired == self.impaired {
+            return;
+        }
+        self.stage = if impaired.is_empty() { Stage::ProcessingReady } else { Stage::Degraded };
+        self.impaired.clone_from(&impaired);
+        self.write(&ServerFrame::Stage(StageNews { impaired, reason, ..StageNews::new(self.stage) }));
+    }
+
+    /// Decides the next undecided send.
+    pub fn decide(&mut self, now: Instant, id: u64, decision: Decision) {
+        let Some(index) = self.undecided.iter().position(|(undecided, _)| *undecided == id) else { return };
+        if self.stage == Stage::Closed {
+            return;
+        }
+        if let Decision::Refused(refusal) = decision {
+            // A nack goes out before any ack that covers it (clause `nack.before_ack`).
+            self.write(&ServerFrame::Nack(Refusal { id, ..refusal }));
+        }
+        let covered = index as u64 + 1;
+        self.ack = Some(id);
+        let half = self.config.in_flight.messages / 2;
+        let bytes: u64 = self.undecided.iter().take(index + 1).map(|(_, bytes)| bytes).sum();
+        if covered >= half.max(1) || bytes >= self.config.in_flight.bytes / 2 {
+            self.acknowledge();
+        } else if self.ack_due.is_none() {
+            self.ack_due = Some(now + self.config.ack_delay);
+        }
+    }
+
+    /// After which offset the client's window has room, for how many messages and bytes; `None` if it has none.
+    pub fn inbox_room(&self) -> Option<(u64, Window)> {
+        let messages = self.window.messages.checked_sub(self.delivered.len() as u64).filter(|room| *room > 0)?;
+        // One message always passes an empty window, however large, or it could never pass.
+        let bytes = if self.delivered.is_empty() {
+            self.window.bytes.max(1)
+        } else {
+            self.window.bytes.checked_sub(self.delivered_bytes).filter(|room| *room > 0)?
+        };
+        self.stage.is_ready().then_some((self.last_delivered, Window { messages, bytes }))
+    }
+
+    /// Writes the next message of the inbox; any other offset is ignored.
+    pub fn deliver(&mut self, message: Message) {
+        if !self.stage.is_ready() || message.offset != self.last_delivered + 1 {
+            return;
+        }
+        let bytes = message.payload.text().len() as u64;
+        self.last_delivered = message.offset;
+        self.delivered.push_back((message.offset, bytes));
+        self.delivered_bytes += bytes;
+        self.write(&ServerFrame::Message(message));
+    }
+
+    /// The server goes away: says so, and goes on until the driver closes (clause `drain.handover`).
+    pub fn drain(&mut self, deadline: Duration, reconnect_after: (Duration, Duration)) {
+        if self.stage.is_ready() {
+            self.write(&ServerFrame::Drain {
+                deadline_ms: millis(deadline),
+                reconnect_after_ms: vec![millis(reconnect_after.0), millis(reconnect_after.1)],
+                alternate: None,
+            });
+        }
+    }
+
+    /// Ends the connection with a code and a reason that the client can read (clause `close.bye_first`).
+    pub fn refuse(&mut self, code: u16, reason: &str, retry_after: Option<Duration>) {
+        self.end(code, reason.to_owned(), None, retry_after);
+    }
+
+    /// A text message came.
+    pub fn handle_message(&mut self, now: Instant, text: &str) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        self.heard();
+        if let Err(misbehaved) = self.message(now, text) {
+            self.violated(misbehaved);
+        }
+    }
+
+    /// A binary message came.
+    pub fn handle_binary(&mut self) {
+        self.heard();
+        self.violated(PeerMisbehaved::new(Clause::FrameText, "a binary message, which nobody agreed to"));
+    }
+
+    /// A message came that is larger than the limit; its text is not needed.
+    pub fn handle_oversize(&mut self) {
+        self.heard();
+        self.violated(PeerMisbehaved::new(Clause::FrameSize, "a message over `max_message_bytes`"));
+    }
+
+    /// The socket is gone. Does nothing if this end closed it.
+    pub fn handle_closed(&mut self, frame: Option<close::CloseFrame>) {
+        let frame = frame.unwrap_or_else(|| close::CloseFrame::new(1006, "the connection broke off"));
+        self.closed(frame.code, frame.reason, None, false);
+    }
+
+    /// The deadline that `poll_timeout` named may have passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        if self.ack_due.is_some_and(|due| due <= now) {
+            self.acknowledge();
+        }
+        if self.hello_deadline.is_some_and(|deadline| deadline <= now) {
+            self.end(close::HELLO_TIMEOUT, "no hello came in time".to_owned(), None, None);
+        } else if self.ready_deadline.is_some_and(|deadline| deadline <= now) {
+            let reason = format!("not ready in time: at {}, pending: {}", self.stage, self.pending.join(", "));
+            self.end(close::NOT_READY_IN_TIME, reason, None, None);
+        } else if self.dead_at.is_some_and(|dead| dead <= now) {
+            self.end(close::HEARTBEAT_TIMEOUT, "the client fell silent".to_owned(), None, None);
+        } else if self.ping_at <= now {
+            self.ping_at = now + self.config.ping_interval;
+            if self.dead_at.is_none() {
+                self.pings += 1;
+                self.dead_at = Some(now + self.config.ping_timeout);
+                self.write(&ServerFrame::Ping { nonce: self.pings.to_string() });
+            }
+        }
+    }
+
+    /// What the driver has to write.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// What happened.
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
+        self.events.pop_front()
+    }
+
+    /// When `handle_timeout` is to be called, if nothing comes before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.stage == Stage::Closed {
+            return None;
+        }
+        let before_ready = earliest(self.hello_deadline, self.ready_deadline);
+        earliest(earliest(before_ready, self.ack_due), earliest(self.dead_at, Some(self.ping_at)))
+    }
+
+    fn heard(&mut self) {
+        self.dead_at = None;
+    }
+
+    fn message(&mut self, now: Instant, text: &str) -> Result<(), PeerMisbehaved> {
+        if text.len() as u64 > self.config.max_message_bytes {
+            return Err(PeerMisbehaved::new(Clause::FrameSize, "a message over `max_message_bytes`"));
+        }
+        if self.stage == Stage::Accepted {
+            self.early_frames += 1;
+            self.early_bytes += text.len() as u64;
+            if self.early_frames > self.config.preauth_frames || self.early_bytes > self.config.preauth_bytes {
+                return Err(PeerMisbehaved::new(Clause::PreauthLimits, "too much before AUTHENTICATED"));
+            }
+        }
+        let frame = ClientFrame::decode(text)?;
+        match frame {
+            ClientFrame::Ping { nonce } => self.write(&ServerFrame::Pong { nonce }),
+            ClientFrame::Pong { .. } => {}
+            ClientFrame::Bye(bye) => {
+                let code = u16::try_from(bye.code).unwrap_or(1006);
+                self.transmits.push_back(Transmit::Close { code: sendable(code), reason: String::new() });
+                self.closed(code, bye.reason, None, code == close::NORMAL);
+            }
+            ClientFrame::Hello(_) if self.greeted => {
+                return Err(PeerMisbehaved::new(Clause::HelloOnce, "a second hello"));
+            }
+            ClientFrame::Hello(hello) => self.hello(*hello),
+            ClientFrame::Subscribe { topic, .. } if self.greeted => {
+                if self.stage.is_ready() {
+                    self.unsubscribe(topic)
+                } else {
+                    self.unsupported.push(topic)
+                }
+            }
+            ClientFrame::Unsubscribe { .. } if self.greeted => {}
+            _ if !self.stage.is_ready() => {
+                let found = format!("an application frame at {}, before `ready`", self.stage);
+                return Err(PeerMisbehaved::new(Clause::ReadyGate, found));
+            }
+            ClientFrame::Send(send) => return self.send(send, text.len() as u64),
+            ClientFrame::Taken { offset, topic: None } => return self.taken(now, offset),
+            ClientFrame::Cancel { re } => self.events.push_back(ServerEvent::Cancel { re }),
+            ClientFrame::Taken { topic: Some(_), .. } => {}
+            ClientFrame::Subscribe { .. } | ClientFrame::Unsubscribe { .. } | ClientFrame::Auth(_) => {
+                return Err(PeerMisbehaved::new(Clause::FrameLevel, "a frame of a level that was not agreed"));
+            }
+        }
+        Ok(())
+    }
+
+    fn hello(&mut self, hello: Hello) {
+        self.greeted = true;
+        self.hello_deadline = None;
+        if let Some(window) = hello.window {
+            self.window = window;
+        }
+        self.events.push_back(ServerEvent::Hello(Box::new(hello)));
+    }
+
+    fn send(&mut self, send: Send, bytes: u64) -> Result<(), PeerMisbehaved> {
+        if send.id <= self.last_id && self.undecided.back().is_some_and(|(last, _)| send.id <= *last) {
+            return Err(PeerMisbehaved::new(Clause::SendIdIncreasing, "an id that is not above the one before"));
+        }
+        if self.undecided.len() as u64 >= self.config.in_flight.messages {
+            return Err(PeerMisbehaved::new(Clause::SendWindow, "more in flight than `max_in_flight`"));
+        }
+        self.last_id = self.last_id.max(send.id);
+        self.undecided.push_back((send.id, bytes));
+        self.undecided_bytes += bytes;
+        self.events.push_back(ServerEvent::Send(send));
+        Ok(())
+    }
+
+    fn taken(&mut self, _now: Instant, offset: u64) -> Result<(), PeerMisbehaved> {
+        if offset > self.last_delivered {
+            return Err(PeerMisbehaved::new(Clause::InboxTaken, "`taken` above what was delivered"));
+        }
+        while self.delivered.front().is_some_and(|(delivered, _)| *delivered <= offset) {
+            self.delivered_bytes -= self.delivered.pop_front().map_or(0, |(_, bytes)| bytes);
+        }
+        self.events.push_back(ServerEvent::Taken { offset });
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, topic: String) {
+        self.write(&ServerFrame::Unsubscribed { topic, code: Some("unsupported".to_owned()), retry: false });
+    }
+
+    fn acknowledge(&mut self) {
+        self.ack_due = None;
+        let Some(id) = self.ack.take() else { return };
+        while self.undecided.front().is_some_and(|(undecided, _)| *undecided <= id) {
+            self.undecided_bytes -= self.undecided.pop_front().map_or(0, |(_, bytes)| bytes);
+        }
+        self.write(&ServerFrame::Ack { id });
+    }
+
+    fn news(&mut self, now: Instant) {
+        let deadline_ms = (!self.pending.is_empty()).then(|| millis(self.budget(now)));
+        let pending = self.pending.clone();
+        self.write(&ServerFrame::Stage(StageNews { pending, deadline_ms, ..StageNews::new(self.stage) }));
+    }
+
+    fn write(&mut self, frame: &ServerFrame) {
+        self.transmits.push_back(Transmit::Text(frame.encode()));
+    }
+
+    fn violated(&mut self, misbehaved: PeerMisbehaved) {
+        self.end(misbehaved.code(), misbehaved.to_string(), Some(misbehaved.clause), None);
+    }
+
+    fn end(&mut self, code: u16, reason: String, clause: Option<Clause>, retry_after: Option<Duration>) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        if self.ack.is_some() {
+            self.acknowledge();
+        }
+        self.write(&ServerFrame::Bye(Bye {
+            code: u64::from(code),
+            reason: reason.clone(),
+            class: Some(Class::of(code, true)),
+            retry_after_ms: retry_after.map(millis),
+            clause: clause.map(|clause| clause.id().to_owned()),
+        }));
+        let cut = close::cut_reason(&reason).to_owned();
+        self.transmits.push_back(Transmit::Close { code, reason: cut });
+        self.closed(code, reason, clause, false);
+    }
+
+    fn closed(&mut self, code: u16, reason: String, clause: Option<Clause>, ends_session: bool) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        let stage = std::mem::replace(&mut self.stage, Stage::Closed);
+        self.events.push_back(ServerEvent::Closed(Ending { code, reason, clause, stage, ends_session }));
+    }
+}
+
+fn hello_in(entry: &str) -> Result<Hello, PeerMisbehaved> {
+    if entry.len() + HELLO_PREFIX.len() > HELLO_ENTRY_BYTES {
+        return Err(PeerMisbehaved::new(Clause::UpgradeHello, "a hello over 4 KiB in the upgrade"));
+    }
+    let text = base64url::decode(entry).and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| PeerMisbehaved::new(Clause::UpgradeHello, "the hello is not base64url of UTF-8"))?;
+    Hello::parse(&text)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A code that may stand in a close frame.
+fn sendable(code: u16) -> u16 {
+    match code {
+        1005 | 1006 | 1015 => 1000,
+        other => other,
+    }
+}

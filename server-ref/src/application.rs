@@ -1,0 +1,237 @@
+//! Where an application plugs in: one [`Handler`] per event.
+//!
+//! A handler starts in the order of its session's ids: what it does before its first real wait is done before the
+//! next one starts. After that it runs by itself, and outlives the connection that asked.
+
+use futures::future::BoxFuture;
+use readywire_protocol::frame::AnswerError;
+use readywire_protocol::json::Payload;
+use readywire_protocol::server::SessionMessage;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What an application does with the messages of one event.
+pub trait Handler: Send + Sync + 'static {
+    /// The services that it cannot do without: while one is impaired, its messages are refused for a while.
+    fn requires(&self) -> &[&str] {
+        &[]
+    }
+
+    /// Processes one message, which was taken: it will not come again.
+    fn handle<'a>(&'a self, request: Request, answer: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// One message.
+#[derive(Clone)]
+pub struct Request {
+    /// Who sent it.
+    pub subject: String,
+    /// In which session.
+    pub session: String,
+    /// Its id there.
+    pub id: u64,
+    /// What it is.
+    pub event: String,
+    /// Opaque JSON, as it came.
+    pub payload: Payload,
+    /// Everybody else.
+    pub room: Arc<dyn Room>,
+}
+
+impl Request {
+    /// The payload, read.
+    ///
+    /// # Errors
+    /// The failure to answer with.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(self.payload.text())
+            .map_err(|error| Failure::new("bad_payload", format!("{}: {error}", self.event)))
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Request({} {} of {})", self.event, self.id, self.subject)
+    }
+}
+
+/// Who can be written to without being asked.
+pub trait Room: Send + Sync {
+    /// A message to every session; tells how many took it.
+    fn to_everyone(&self, event: &str, payload: &Payload) -> usize;
+    /// A message to every session of a subject; tells how many took it.
+    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> usize;
+}
+
+/// Where the parts of answers go: the inbox of the session that asked.
+pub trait Inbox: Send + Sync {
+    /// Appends, waiting for room.
+    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Gone>>;
+}
+
+/// The session that asked is over: nobody will read the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// Why a message came to nothing after it was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For a program.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+
+    /// The client asked to stop.
+    pub fn cancelled() -> Self {
+        Self::new("cancelled", "stopped on request")
+    }
+}
+
+impl From<Gone> for Failure {
+    fn from(_: Gone) -> Self {
+        Self::new("session_ended", "the session that asked is over")
+    }
+}
+
+/// Any value as a payload.
+///
+/// # Errors
+/// The value is no JSON.
+pub fn payload(value: &impl Serialize) -> Result<Payload, Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::new("internal", error.to_string()))?;
+    Payload::parse(&text).map_err(|error| Failure::new("internal", error.to_string()))
+}
+
+/// The answer to one message: any number of parts, then an end, which [`process`] sees to.
+pub struct Answer {
+    inbox: Arc<dyn Inbox>,
+    re: u64,
+    wanted: bool,
+    ended: bool,
+    cancellation: CancellationToken,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Answer(re {}, wanted {}, ended {})", self.re, self.wanted, self.ended)
+    }
+}
+
+impl Answer {
+    /// An answer to `re`; if it is not `wanted`, only a failure is sent.
+    pub fn new(inbox: Arc<dyn Inbox>, re: u64, wanted: bool, cancellation: CancellationToken) -> Self {
+        Self { inbox, re, wanted, ended: false, cancellation }
+    }
+
+    /// Sends a part.
+    ///
+    /// # Errors
+    /// Nobody is left to read it, or the client asked to stop.
+    pub async fn send(&mut self, event: &str, value: &impl Serialize) -> Result<(), Failure> {
+        self.part(event, payload(value)?, false).await
+    }
+
+    /// Sends the last part.
+    ///
+    /// # Errors
+    /// As [`Answer::send`].
+    pub async fn end(&mut self, event: &str, value: &impl Serialize) -> Result<(), Failure> {
+        self.part(event, payload(value)?, true).await
+    }
+
+    /// Sends a part whose payload is ready.
+    ///
+    /// # Errors
+    /// As [`Answer::send`].
+    pub async fn part(&mut self, event: &str, payload: Payload, end: bool) -> Result<(), Failure> {
+        if self.cancellation.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        if self.ended || !self.wanted {
+            return Ok(());
+        }
+        self.ended = end;
+        self.write(event, payload, end, None).await
+    }
+
+    /// Set when the client asked to stop, or the session is over.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+
+    async fn write(&self, event: &str, payload: Payload, end: bool, error: Option<AnswerError>) -> Result<(), Failure> {
+        let message = SessionMessage { event: event.to_owned(), payload, re: Some(self.re), end, error };
+        Ok(self.inbox.append(message).await?)
+    }
+
+    async fn finish(mut self, event: &str, outcome: Result<(), Failure>) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        // A failure is told even to who wanted no answer: the message had been acknowledged. A stop on request is not.
+        let error = match outcome {
+            Ok(()) => None,
+            Err(failure) => Some(AnswerError { code: failure.code, message: failure.message }),
+        };
+        let failed = error.as_ref().is_some_and(|error| error.code != "cancelled");
+        if self.wanted || failed {
+            // A session that is over has no reader to tell.
+            let _ = self.write(event, Payload::null(), true, error).await;
+        }
+    }
+}
+
+/// Runs a handler to its end, and ends its answer whatever happens, even a panic.
+pub async fn process(handler: Arc<dyn Handler>, request: Request, mut answer: Answer) {
+    use futures::FutureExt;
+    let event = request.event.clone();
+    let run = std::panic::AssertUnwindSafe(handler.handle(request, &mut answer)).catch_unwind();
+    let outcome = run.await.unwrap_or_else(|_| {
+        tracing::error!(event, "a handler panicked");
+        Err(Failure::new("internal", "the handler failed"))
+    });
+    answer.finish(&event, outcome).await;
+}
+
+/// Every handler of an application, by event.
+#[derive(Clone, Default)]
+pub struct Application {
+    handlers: BTreeMap<String, Arc<dyn Handler>>,
+}
+
+impl fmt::Debug for Application {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.handlers.keys()).finish()
+    }
+}
+
+impl Application {
+    /// An application that knows no event.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a handler, in place of an earlier one for the same event.
+    #[must_use]
+    pub fn with(mut self, event: &str, handler: impl Handler) -> Self {
+        self.handlers.insert(event.to_owned(), Arc::new(handler));
+        self
+    }
+
+    /// The handler of an event.
+    pub fn handler(&self, event: &str) -> Option<&Arc<dyn Handler>> {
+        self.handlers.get(event)
+    }
+}

@@ -1,0 +1,157 @@
+//! The command line. Every flag has its environment variable.
+
+use crate::claims::Authority;
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  head -c 32 /dev/urandom | base64 > secret
+  readywire-server --jwt-secret-file secret --listen 127.0.0.1:8080
+  readywire-server --jwt-secret-file secret token --subject alice --ttl 5m
+  readywire-server --jwt-secret-file secret --service search=3s --faults
+  curl -d '{\"service_delay_ms\": {\"search\": 3000}}' http://127.0.0.1:8080/faults";
+
+/// The Readywire reference server.
+#[derive(Debug, Parser)]
+#[command(name = "readywire-server", version, after_help = EXAMPLES, args_conflicts_with_subcommands = false)]
+pub struct CommandLine {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How tokens are signed.
+    #[command(flatten)]
+    pub tokens: Tokens,
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, env = "READYWIRE_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Origin whose pages may connect, besides the server's own (repeat, or separate by commas).
+    #[arg(long, env = "READYWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<String>,
+    /// Folder of a web page to serve at `/`.
+    #[arg(long, env = "READYWIRE_WEB_ROOT")]
+    pub web_root: Option<PathBuf>,
+    /// Take fault switches at POST /faults. For demonstrations and tests only.
+    #[arg(long, env = "READYWIRE_FAULTS")]
+    pub faults: bool,
+    /// A service that takes its time to start with each connection, as in `search=3s` (repeat).
+    #[arg(long, env = "READYWIRE_SERVICE", value_delimiter = ',', value_parser = parse_service)]
+    pub service: Vec<(String, Duration)>,
+    /// How long a connection may take from ACCEPTED to ready.
+    #[arg(long, env = "READYWIRE_DEADLINE", default_value = "30s", value_parser = parse_duration)]
+    pub deadline: Duration,
+}
+
+/// How tokens are signed.
+#[derive(Debug, Args)]
+pub struct Tokens {
+    /// File with the secret that signs tokens, at least 32 bytes; white space around it does not count.
+    #[arg(long, env = "READYWIRE_JWT_SECRET_FILE", global = true)]
+    pub jwt_secret_file: Option<PathBuf>,
+    /// Issuer that tokens must name.
+    #[arg(long, env = "READYWIRE_JWT_ISSUER", default_value = "readywire", global = true)]
+    pub jwt_issuer: String,
+    /// Audience that tokens must name.
+    #[arg(long, env = "READYWIRE_JWT_AUDIENCE", default_value = "readywire", global = true)]
+    pub jwt_audience: String,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print a token that the server accepts.
+    Token {
+        /// Whom it speaks for.
+        #[arg(long)]
+        subject: String,
+        /// How long it lasts, as in 60s, 5m or 1h.
+        #[arg(long, default_value = "1h", value_parser = parse_duration)]
+        ttl: Duration,
+    },
+}
+
+impl Tokens {
+    /// The authority that these settings describe. The secret comes from the file, or from `READYWIRE_JWT_SECRET`.
+    ///
+    /// # Errors
+    /// What is wrong, for a person.
+    pub fn authority(&self) -> Result<Authority, String> {
+        let secret = match &self.jwt_secret_file {
+            Some(path) => read_secret(path)?,
+            // Not a flag: everybody on the machine can read a command line.
+            None => std::env::var("READYWIRE_JWT_SECRET").map_err(|_| {
+                "no secret to sign tokens with: give --jwt-secret-file FILE or set READYWIRE_JWT_SECRET".to_owned()
+            })?,
+        };
+        Authority::new(secret.trim().as_bytes(), &self.jwt_issuer, &self.jwt_audience).map_err(|error| {
+            let source =
+                self.jwt_secret_file.as_ref().map_or("READYWIRE_JWT_SECRET".into(), |path| path.to_string_lossy());
+            format!("{source}: {error}; make one with `head -c 32 /dev/urandom | base64`")
+        })
+    }
+}
+
+fn read_secret(path: &Path) -> Result<String, String> {
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("cannot read the secret in {}: {error}", path.display()))?;
+    String::from_utf8(bytes).map_err(|_| format!("the secret in {} is not text; base64 makes it one", path.display()))
+}
+
+fn parse_service(text: &str) -> Result<(String, Duration), String> {
+    match text.split_once('=') {
+        Some((name, delay)) if !name.is_empty() => Ok((name.to_owned(), parse_duration(delay)?)),
+        _ => Err("expected NAME=DELAY, as in search=3s".to_owned()),
+    }
+}
+
+/// Reads `250ms`, `60s`, `5m` or `1h`.
+///
+/// # Errors
+/// What is expected.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration; expected a number with a unit, as in 250ms, 60s, 5m or 1h");
+    let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let milliseconds = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let total = milliseconds.and_then(|factor: u64| factor.checked_mul(number)).ok_or_else(wrong)?;
+    Ok(Duration::from_millis(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        for wrong in ["", "60", "s", "1.5s", "-1s", "60 s", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn services_and_tokens_are_read() {
+        let line = CommandLine::parse_from(["readywire-server", "--service", "search=3s", "--service", "model=0s"]);
+        assert_eq!(line.service[0], ("search".to_owned(), Duration::from_secs(3)));
+        assert_eq!(line.service.len(), 2);
+        let line = CommandLine::parse_from(["readywire-server", "token", "--subject", "alice", "--ttl", "60s"]);
+        assert!(matches!(line.command, Some(Command::Token { ttl, .. }) if ttl.as_secs() == 60));
+        assert!(CommandLine::try_parse_from(["readywire-server", "--service", "search"]).is_err());
+    }
+}

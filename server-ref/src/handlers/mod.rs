@@ -1,0 +1,27 @@
+//! The events that the reference server knows by itself.
+
+mod agent;
+mod chat;
+mod echo;
+mod notify;
+mod search;
+
+pub use agent::Agent;
+pub use chat::Chat;
+pub use echo::Echo;
+pub use notify::Notify;
+pub use search::{Passage, Search, tokenise};
+
+use crate::application::Application;
+
+/// All of them.
+pub fn application() -> Application {
+    Application::new()
+        .with("echo", Echo)
+        .with("chat.message", Chat)
+        .with("agent.run", Agent::default())
+        .with("notify", Notify)
+}
+
+#[cfg(test)]
+mod recorder;

@@ -1,0 +1,69 @@
+//! A room and an inbox that keep what they are given, for the handlers' tests.
+
+use crate::application::{Answer, Gone, Handler, Inbox, Request, Room, process};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use readywire_protocol::json::Payload;
+use readywire_protocol::server::SessionMessage;
+use std::sync::{Arc, Mutex};
+use tokio_util::sync::CancellationToken;
+
+type Sent = (String, String, String);
+
+#[derive(Clone, Default)]
+pub(super) struct Recorder {
+    parts: Arc<Mutex<Vec<SessionMessage>>>,
+    sent: Arc<Mutex<Vec<Sent>>>,
+    cancel_after: Option<usize>,
+    cancellation: CancellationToken,
+}
+
+impl Recorder {
+    /// Cancels the answer after so many parts.
+    pub(super) fn cancelling_after(parts: usize) -> Self {
+        Self { cancel_after: Some(parts), ..Self::default() }
+    }
+
+    pub(super) async fn run(&self, handler: impl Handler, event: &str, payload: &str) {
+        let everything: Arc<Self> = Arc::new(self.clone());
+        let request = Request {
+            subject: "alice".to_owned(),
+            session: "s".to_owned(),
+            id: 7,
+            event: event.to_owned(),
+            payload: Payload::parse(payload).unwrap(),
+            room: everything.clone(),
+        };
+        process(Arc::new(handler), request, Answer::new(everything, 7, true, self.cancellation.clone())).await;
+    }
+
+    pub(super) fn parts(&self) -> Vec<SessionMessage> {
+        self.parts.lock().unwrap().clone()
+    }
+
+    pub(super) fn sent(&self) -> Vec<Sent> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+impl Inbox for Recorder {
+    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Gone>> {
+        let mut parts = self.parts.lock().unwrap();
+        parts.push(message);
+        if self.cancel_after == Some(parts.len()) {
+            self.cancellation.cancel();
+        }
+        async { Ok(()) }.boxed()
+    }
+}
+
+impl Room for Recorder {
+    fn to_everyone(&self, event: &str, payload: &Payload) -> usize {
+        self.to_subject("*", event, payload)
+    }
+
+    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> usize {
+        self.sent.lock().unwrap().push((subject.to_owned(), event.to_owned(), payload.text().to_owned()));
+        1
+    }
+}

@@ -1,0 +1,364 @@
+//! What the connections of a server share: sessions, who holds them, running work.
+
+use crate::application::{Application, Gone, Inbox, Room};
+use crate::claims::Authority;
+use crate::faults::Faults;
+use crate::metrics::Metrics;
+use crate::origin::Origins;
+use crate::service::Services;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use readywire_protocol::config::ServerConfig;
+use readywire_protocol::frame::Resume;
+use readywire_protocol::json::Payload;
+use readywire_protocol::server::{AppendError, BindError, Binding, Credentials, SecretHash, SessionMessage, Sessions};
+use readywire_protocol::time::Instant;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How many connections of one address may be waiting for their hello.
+const STRANGERS_PER_ADDRESS: usize = 1024;
+
+/// What a server is put together from.
+#[derive(Debug)]
+pub struct Parts {
+    /// Limits and deadlines.
+    pub config: ServerConfig,
+    /// Who mints and checks tokens.
+    pub authority: Authority,
+    /// What has to run.
+    pub services: Arc<Services>,
+    /// What is done with messages.
+    pub application: Application,
+    /// Fault switches.
+    pub faults: Arc<Faults>,
+    /// Who may connect from where.
+    pub origins: Origins,
+}
+
+/// What the connections of a server share.
+pub struct Hub {
+    /// What it was put together from.
+    pub parts: Parts,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Every connection's task.
+    pub connections: TaskTracker,
+    origin: tokio::time::Instant,
+    random: SystemRandom,
+    shared: Mutex<Shared>,
+    /// Told whenever an inbox may have room again.
+    room: Notify,
+    draining: watch::Sender<bool>,
+    prefix: String,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Hub({:?})", self.parts)
+    }
+}
+
+struct Shared {
+    sessions: Sessions,
+    next_owner: u64,
+    /// The connections that hold a session.
+    holders: HashMap<u64, Arc<Holder>>,
+    /// Running answers, by session and send.
+    work: HashMap<String, BTreeMap<u64, CancellationToken>>,
+    strangers: HashMap<IpAddr, usize>,
+}
+
+/// How others reach a connection.
+#[derive(Debug, Default)]
+pub struct Holder {
+    /// Its inbox has something new.
+    pub inbox: Notify,
+    /// A later attempt has its session.
+    pub replaced: CancellationToken,
+}
+
+impl Hub {
+    /// A hub with no connection yet.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let random = SystemRandom::new();
+        Arc::new(Self {
+            prefix: hexadecimal(&drawn::<4>(&random)),
+            shared: Mutex::new(Shared {
+                sessions: Sessions::new(parts.config.clone()),
+                next_owner: 0,
+                holders: HashMap::new(),
+                work: HashMap::new(),
+                strangers: HashMap::new(),
+            }),
+            parts,
+            metrics: Metrics::default(),
+            connections: TaskTracker::new(),
+            origin: tokio::time::Instant::now(),
+            random,
+            room: Notify::new(),
+            draining: watch::Sender::new(false),
+        })
+    }
+
+    /// Now, as the core sees it.
+    pub fn now(&self) -> Instant {
+        Instant::from_origin(self.origin.elapsed())
+    }
+
+    /// When that is for the runtime.
+    pub fn moment(&self, instant: Instant) -> tokio::time::Instant {
+        self.origin + instant.since_origin()
+    }
+
+    /// A number for a new connection, and the one id that frames and logs know it by.
+    pub fn name_connection(&self) -> (u64, String) {
+        let mut shared = self.shared();
+        shared.next_owner += 1;
+        (shared.next_owner, format!("{}-{}", self.prefix, shared.next_owner))
+    }
+
+    /// 128 random bits, to be told to nobody but the client.
+    pub fn draw_secret(&self) -> String {
+        hexadecimal(&drawn::<16>(&self.random))
+    }
+
+    /// Binds a connection to its session, and says how it is reached; a connection that it replaces is told.
+    ///
+    /// # Errors
+    /// A later attempt has the session.
+    pub fn bind(
+        &self,
+        subject: &str,
+        owner: u64,
+        resume: Option<&Resume>,
+        token: &str,
+    ) -> Result<(Binding, Arc<Holder>), BindError> {
+        let credentials = Credentials {
+            subject: subject.to_owned(),
+            owner,
+            presented: resume.map(|resume| hash(&resume.token)),
+            fresh_id: self.draw_secret(),
+            fresh_token: hash(token),
+        };
+        let mut shared = self.shared();
+        let binding = shared.sessions.bind(self.now(), credentials, resume)?;
+        let holder = Arc::new(Holder::default());
+        shared.holders.insert(owner, holder.clone());
+        if let Some(replaced) = binding.fenced.and_then(|fenced| shared.holders.remove(&fenced)) {
+            replaced.replaced.cancel();
+        }
+        self.forget_ended(&mut shared);
+        Ok((binding, holder))
+    }
+
+    /// One atomic step on the sessions.
+    pub fn sessions<T>(&self, step: impl FnOnce(&mut Sessions) -> T) -> T {
+        step(&mut self.shared().sessions)
+    }
+
+    /// The client holds its inbox up to `offset`.
+    pub fn taken(&self, session: &str, owner: u64, offset: u64) {
+        self.sessions(|sessions| sessions.taken(session, owner, offset));
+        self.room.notify_waiters();
+    }
+
+    /// A connection is gone; with `ends`, its session too.
+    pub fn leave(&self, session: &str, owner: u64, ends: bool) {
+        let mut shared = self.shared();
+        shared.holders.remove(&owner);
+        if ends {
+            shared.sessions.end(session, owner);
+        } else {
+            shared.sessions.detach(self.now(), session, owner);
+        }
+        self.forget_ended(&mut shared);
+    }
+
+    /// Ends sessions whose time is over.
+    pub fn sweep(&self) {
+        let mut shared = self.shared();
+        shared.sessions.expire(self.now());
+        self.forget_ended(&mut shared);
+    }
+
+    /// Work for an answer begins; the token is set when it has to stop.
+    pub fn begin_work(&self, session: &str, id: u64) -> CancellationToken {
+        let token = CancellationToken::new();
+        self.shared().work.entry(session.to_owned()).or_default().insert(id, token.clone());
+        token
+    }
+
+    /// Work for an answer is over.
+    pub fn end_work(&self, session: &str, id: u64) {
+        let mut shared = self.shared();
+        if let Some(work) = shared.work.get_mut(session) {
+            work.remove(&id);
+            if work.is_empty() {
+                shared.work.remove(session);
+            }
+        }
+    }
+
+    /// Stops an answer; one that is over, or never was, is left alone.
+    pub fn cancel(&self, session: &str, id: u64) {
+        if let Some(token) = self.shared().work.get(session).and_then(|work| work.get(&id)) {
+            token.cancel();
+        }
+    }
+
+    /// Counts a connection that has not said who it is; `None` if its address has too many.
+    pub fn stranger(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
+        let mut shared = self.shared();
+        let count = shared.strangers.entry(address).or_default();
+        if *count >= STRANGERS_PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Stranger { hub: self.clone(), address })
+    }
+
+    /// Whether the server is going away, now and later.
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    /// The server is going away.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+        self.connections.close();
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        // Never held over an await. Each step leaves the collections whole, even if the holder panics after it.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Work of a session that is over has nobody to write to.
+    fn forget_ended(&self, shared: &mut Shared) {
+        let Shared { sessions, work, .. } = shared;
+        let before = work.len();
+        let live: std::collections::HashSet<&str> =
+            if work.is_empty() { Default::default() } else { sessions.ids().collect() };
+        work.retain(|session, running| {
+            let alive = live.contains(session.as_str());
+            if !alive {
+                running.values().for_each(CancellationToken::cancel);
+            }
+            alive
+        });
+        if work.len() != before {
+            self.room.notify_waiters();
+        }
+    }
+
+    fn try_append(&self, session: &str, message: SessionMessage) -> Result<(), AppendError> {
+        let mut shared = self.shared();
+        shared.sessions.append(session, message)?;
+        let owner = shared.sessions.owner(session);
+        if let Some(holder) = owner.and_then(|owner| shared.holders.get(&owner)) {
+            holder.inbox.notify_one();
+        }
+        Ok(())
+    }
+
+    fn to_each(&self, sessions: Vec<String>, event: &str, payload: &Payload) -> usize {
+        let message =
+            SessionMessage { event: event.to_owned(), payload: payload.clone(), re: None, end: false, error: None };
+        let mut reached = 0;
+        for session in sessions {
+            match self.try_append(&session, message.clone()) {
+                Ok(()) => reached += 1,
+                Err(AppendError::Ended) => {}
+                Err(AppendError::Full) => {
+                    self.metrics.inbox_overflows.inc();
+                    tracing::warn!(event, "an inbox is full: a message did not reach its session");
+                }
+            }
+        }
+        reached
+    }
+}
+
+impl Room for Hub {
+    fn to_everyone(&self, event: &str, payload: &Payload) -> usize {
+        let sessions = self.sessions(|sessions| sessions.ids().map(str::to_owned).collect());
+        self.to_each(sessions, event, payload)
+    }
+
+    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> usize {
+        let sessions = self.sessions(|sessions| sessions.of_subject(subject).map(str::to_owned).collect());
+        self.to_each(sessions, event, payload)
+    }
+}
+
+/// A connection that has not said who it is, while this lives.
+#[derive(Debug)]
+pub struct Stranger {
+    hub: Arc<Hub>,
+    address: IpAddr,
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut shared = self.hub.shared();
+        if let Some(count) = shared.strangers.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                shared.strangers.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// The inbox of one session, for its answers.
+#[derive(Debug)]
+pub struct SessionInbox {
+    /// Where it is.
+    pub hub: Arc<Hub>,
+    /// Whose it is.
+    pub session: String,
+}
+
+impl Inbox for SessionInbox {
+    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Gone>> {
+        async move {
+            loop {
+                let room = self.hub.room.notified();
+                tokio::pin!(room);
+                // Enabled before the attempt, so that room made right after it is not missed.
+                room.as_mut().enable();
+                match self.hub.try_append(&self.session, message.clone()) {
+                    Ok(()) => return Ok(()),
+                    Err(AppendError::Ended) => return Err(Gone),
+                    Err(AppendError::Full) => room.await,
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+fn hash(secret: &str) -> SecretHash {
+    let digest = ring::digest::digest(&ring::digest::SHA256, secret.as_bytes());
+    let mut hash = SecretHash::default();
+    hash.copy_from_slice(digest.as_ref());
+    hash
+}
+
+fn drawn<const BYTES: usize>(random: &SystemRandom) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    // Without randomness every secret would be a guess: better to stop.
+    random.fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,60 @@
+import type { Connection } from "./connection";
+import { append, element, explain, part, textField } from "./page";
+import type { SendList } from "./sends";
+
+interface Waiting {
+  text: string;
+  item: HTMLElement;
+  note: HTMLElement;
+}
+
+/** The chat between all open tabs. What was typed too early waits here, in order, until the server has taken it. */
+export class Chat {
+  readonly #log = part("chat-log", HTMLOListElement);
+  readonly #waitingList = part("chat-waiting", HTMLOListElement);
+  #waiting: Waiting[] = [];
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly sends: SendList,
+  ) {
+    const input = part("chat-text", HTMLInputElement);
+    part("chat-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      const text = input.value.trim();
+      if (text === "") return;
+      input.value = "";
+      void this.#send(text);
+    });
+  }
+
+  /** A message of the room, one of ours among them. */
+  received(payload: unknown): void {
+    const text = textField(payload, "text");
+    const own = this.#waiting.findIndex((waiting) => waiting.text === text);
+    if (own >= 0) this.#waiting.splice(own, 1)[0]?.item.remove();
+    const item = element("li", own >= 0 ? "message own" : "message");
+    item.append(element("span", "from", own >= 0 ? "this tab" : textField(payload, "from")), element("span", "text", text));
+    append(this.#log, item);
+  }
+
+  async #send(text: string): Promise<void> {
+    const item = element("li", "message own");
+    const note = element("span", "from", "held back");
+    item.append(note, element("span", "text", text));
+    this.#waitingList.append(item);
+    const waiting = { text, item, note };
+    this.#waiting.push(waiting);
+    try {
+      const client = await this.connection.client();
+      if (client.state === "processing_ready" || client.state === "degraded") note.textContent = "sending";
+      this.sends.expect("chat.message", text);
+      await client.send("chat.message", { text });
+      note.textContent = "acknowledged";
+    } catch (failure) {
+      this.#waiting = this.#waiting.filter((other) => other !== waiting);
+      item.classList.add("failed");
+      note.textContent = `not delivered: ${explain(failure)}`;
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import { type Client, connect, type SendChange, type StateChange } from "readywire";
+
+/** The events of this page: what it sends, and what it receives under the same name. */
+export interface DemoEvents {
+  "chat.message": { send: { text: string }; receive: { from: string; text: string; at: unknown } };
+  "agent.run": { send: { prompt: string } };
+  notify: { send: { subject: string; text: string } };
+  notification: { receive: { text: string } };
+  echo: { send: { text: string } };
+}
+
+export type DemoClient = Client<DemoEvents>;
+
+/** Who on the page wants to hear what. */
+export interface Listeners {
+  dialling(): void;
+  state(change: StateChange): void;
+  send(change: SendChange): void;
+  message(event: string, payload: unknown): void;
+  frame(direction: "in" | "out", text: string): void;
+  failed(failure: unknown): void;
+}
+
+/** The address of a path on the server this page came from. */
+export function socketAddress(path: string): URL {
+  const address = new URL(path, location.href);
+  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  return address;
+}
+
+/** The page's one client, which may be replaced after it has closed for good. */
+export class Connection {
+  #client: Promise<DemoClient> | null = null;
+
+  constructor(
+    private readonly token: () => string | null,
+    private readonly listeners: Listeners,
+  ) {}
+
+  /** Starts a client. It resolves while still dialling, so that typing works from the first moment. */
+  open(): void {
+    const listeners = this.listeners;
+    listeners.dialling();
+    this.#client = connect<DemoEvents>(socketAddress("/ws"), {
+      token: this.token,
+      resolveWhen: "dialling",
+      onstatechange: (change) => listeners.state(change),
+      onsendstate: (change) => listeners.send(change),
+      onmessage: (message) => listeners.message(String(message.event), message.payload),
+      onframe: (frame) => listeners.frame(frame.direction, frame.text),
+    });
+    this.#client.catch((failure: unknown) => listeners.failed(failure));
+  }
+
+  /** The client, as soon as it exists; it may be far from ready. */
+  client(): Promise<DemoClient> {
+    return this.#client ?? Promise.reject(new Error("Not connected: this page has no token yet."));
+  }
+}

@@ -1,0 +1,73 @@
+import { Agent } from "./agent";
+import { Chat } from "./chat";
+import { comparison } from "./comparison";
+import { Connection } from "./connection";
+import { faultPanel } from "./faults";
+import { Notifications } from "./notifications";
+import { explain, part } from "./page";
+import { SendList } from "./sends";
+import { StageRail } from "./stages";
+import { subjectOf, takeToken } from "./token";
+import { Wire } from "./wire";
+
+let token = takeToken();
+
+const sends = new SendList();
+const wire = new Wire();
+const rail = new StageRail(() => connection.open());
+const connection = new Connection(() => token, {
+  dialling() {
+    rail.restart();
+    sends.restart();
+  },
+  state: (change) => rail.change(change),
+  send: (change) => sends.change(change),
+  message(event, payload) {
+    if (event === "chat.message") chat.received(payload);
+    else if (event === "notification") notifications.received(payload);
+  },
+  frame: (direction, text) => wire.frame(direction, text),
+  failed: (failure) => rail.failed(explain(failure)),
+});
+const chat = new Chat(connection, sends);
+const notifications = new Notifications(connection, sends);
+new Agent(connection, sends);
+faultPanel();
+comparison(() => token);
+
+const tokenForm = part("token-form", HTMLFormElement);
+const tokenInput = part("token-input", HTMLInputElement);
+tokenForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const pasted = tokenInput.value.trim();
+  tokenInput.value = "";
+  if (pasted !== "") begin(pasted);
+});
+
+const secondTab = part("second-tab", HTMLButtonElement);
+secondTab.addEventListener("click", () => {
+  if (token !== null) window.open(`${location.pathname}#token=${encodeURIComponent(token)}`, "_blank", "noopener");
+});
+
+// The same page given another token in its address.
+addEventListener("hashchange", () => {
+  const given = takeToken();
+  if (given !== null) begin(given);
+});
+
+if (token === null) {
+  tokenForm.hidden = false;
+  secondTab.hidden = true;
+} else {
+  begin(token);
+}
+
+function begin(given: string): void {
+  token = given;
+  tokenForm.hidden = true;
+  secondTab.hidden = false;
+  const subject = subjectOf(given);
+  part("subject", HTMLElement).textContent = subject === "" ? "" : `signed in as ${subject}`;
+  notifications.addressTo(subject);
+  connection.open();
+}
