@@ -3,14 +3,16 @@
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use readywire_protocol::close;
+use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The fewest bytes that a secret may have: as many as the hash behind HS256 gives.
 pub const SECRET_BYTES: usize = 32;
 
-/// What a token says. All of it is required.
+/// What a token says. All of it is required, but for `jti`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// Who it is: a stable, opaque id.
@@ -25,7 +27,14 @@ pub struct Claims {
     pub iat: u64,
     /// Not from this second since 1970 on.
     pub exp: u64,
+    /// Makes a token unlike any other, so that two minted within one second can be told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
 }
+
+/// The claims that are texts, and those that are seconds since 1970.
+const TEXTS: [&str; 3] = ["sub", "iss", "aud"];
+const TIMES: [&str; 3] = ["nbf", "iat", "exp"];
 
 impl Claims {
     /// How long the token still lasts.
@@ -75,7 +84,9 @@ impl Authority {
             aud: self.audience.clone(),
             nbf: now,
             iat: now,
-            exp: now.saturating_add(ttl.as_secs()),
+            // Seconds are all that a claim can say: a part of one counts as a whole.
+            exp: now.saturating_add(ttl.as_secs()).saturating_add(u64::from(ttl.subsec_nanos() > 0)),
+            jti: Some(unique()),
         }
     }
 
@@ -105,11 +116,17 @@ impl Authority {
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation)?.claims;
-        if claims.sub.is_empty() {
-            return Err(TokenError::Claim("sub".to_owned()));
+        // Any object first: the signature decides before the claims do, and each claim that is wrong has its name.
+        let object = jsonwebtoken::decode::<Map<String, Value>>(token, &self.decoding, &validation)?.claims;
+        let text = |name: &&str| object.get(*name).and_then(Value::as_str).is_none_or(str::is_empty);
+        let time = |name: &&str| object.get(*name).and_then(Value::as_u64).is_none();
+        if let Some(wrong) = TEXTS.iter().find(|name| text(name)).or_else(|| TIMES.iter().find(|name| time(name))) {
+            return Err(TokenError::Claim((*wrong).to_owned()));
         }
-        Ok(claims)
+        let claims: Claims =
+            serde_json::from_value(Value::Object(object)).map_err(|_| TokenError::Claim("jti".to_owned()))?;
+        // The library lets the second of `exp` itself pass; RFC 7519 does not.
+        if claims.expires_in().is_zero() { Err(TokenError::Expired) } else { Ok(claims) }
     }
 }
 
@@ -199,17 +216,18 @@ impl From<jsonwebtoken::errors::Error> for TokenError {
             ErrorKind::InvalidAudience => Self::Audience,
             ErrorKind::InvalidSubject => Self::Claim("sub".to_owned()),
             ErrorKind::MissingRequiredClaim(name) => Self::Claim(name),
-            // The claims' own reader names the field; the header's reader names an unknown algorithm.
-            ErrorKind::Json(error) => match error.to_string() {
-                text if text.starts_with("unknown variant") => Self::Algorithm,
-                text => match text.split('`').nth(1).filter(|_| text.starts_with("missing field")) {
-                    Some(name) if name != "alg" => Self::Claim(name.to_owned()),
-                    _ => Self::Malformed,
-                },
-            },
+            // Only the header's reader knows variants: the algorithms.
+            ErrorKind::Json(error) if error.to_string().starts_with("unknown variant") => Self::Algorithm,
             _ => Self::Malformed,
         }
     }
+}
+
+fn unique() -> String {
+    let mut bytes = [0; 8];
+    // Without randomness two tokens of one second may be alike, which harms nobody.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
 fn since_1970() -> Duration {
@@ -219,6 +237,7 @@ fn since_1970() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
     const MINUTE: Duration = Duration::from_secs(60);
@@ -234,8 +253,13 @@ mod tests {
     }
 
     fn without(name: &str) -> Result<Claims, TokenError> {
+        replaced(name, Value::Null)
+    }
+
+    fn replaced(name: &str, value: Value) -> Result<Claims, TokenError> {
         let mut claims = serde_json::to_value(authority().claims("alice", MINUTE)).unwrap();
-        claims.as_object_mut().unwrap().remove(name);
+        claims[name] = value;
+        claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         let token = jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap();
         authority().validate(&token)
     }
@@ -245,6 +269,30 @@ mod tests {
         let claims = authority().validate(&authority().mint("alice", MINUTE)).unwrap();
         assert_eq!(claims.sub, "alice");
         assert!(claims.expires_in() <= MINUTE && claims.expires_in() > Duration::from_secs(50));
+    }
+
+    #[test]
+    fn a_token_lasts_up_to_its_end_and_not_through_it() {
+        assert_eq!(altered(|claims| claims.exp = claims.iat), Err(TokenError::Expired));
+        assert!(authority().validate(&authority().mint("alice", Duration::from_millis(1500))).is_ok());
+        let long = authority().validate(&authority().mint("alice", Duration::from_secs(43_200))).unwrap();
+        assert!(long.expires_in() > Duration::from_secs(43_190));
+    }
+
+    #[test]
+    fn no_two_tokens_are_alike() {
+        assert_ne!(authority().mint("alice", MINUTE), authority().mint("alice", MINUTE));
+    }
+
+    #[test]
+    fn a_claim_that_is_missing_or_of_the_wrong_kind_is_named() {
+        for name in TEXTS.into_iter().chain(TIMES) {
+            assert_eq!(without(name), Err(TokenError::Claim(name.to_owned())));
+        }
+        assert_eq!(replaced("aud", json!(["readywire"])), Err(TokenError::Claim("aud".into())));
+        assert_eq!(replaced("iat", json!("now")), Err(TokenError::Claim("iat".into())));
+        assert_eq!(replaced("jti", json!(7)), Err(TokenError::Claim("jti".into())));
+        assert!(without("jti").is_ok());
     }
 
     #[test]

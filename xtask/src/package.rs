@@ -47,10 +47,10 @@ fn bind(package: &Path) -> Outcome<PathBuf> {
     process::run(
         process::program(workspace::tool("wasm-bindgen"))
             .args(["--target", "web", "--remove-name-section", "--remove-producers-section"])
-            .args(["--omit-default-module-path", "--out-dir"])
+            .args(["--omit-default-module-path", "--out-name", "readywire", "--out-dir"])
             .args([&out, &built]),
     )?;
-    Ok(out.join("readywire_js_bg.wasm"))
+    Ok(out.join("readywire_bg.wasm"))
 }
 
 fn optimise(package: &Path, module: &Path) -> Outcome {

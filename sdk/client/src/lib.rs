@@ -1,1 +1,54 @@
-//! placeholder
+//! A WebSocket client that sends nothing before the server has confirmed, on this very connection, that it will process
+//! the next message.
+//!
+//! ```no_run
+//! use futures::StreamExt;
+//! use readywire::{Options, connect};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = connect("wss://example.com/ws", Options::new().bearer("token")).await?;
+//! client.send("chat.message", &"hello").await?;
+//! let mut answer = client.stream::<serde_json::Value>("agent.run", &"how does resume work?");
+//! while let Some(part) = answer.next().await {
+//!     println!("{:?}", part?.payload);
+//! }
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`connect`] resolves only at PROCESSING_READY. What is sent later while the connection is away waits in a bounded
+//! queue; the client reconnects and resumes by itself, and each send has exactly one outcome. The same API works natively
+//! and in a page; in a page, futures are not `Send`. The rules are in the specification, `PROTOCOL.md`, whose clauses
+//! the documentation names.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod answer;
+mod client;
+#[doc(hidden)]
+pub mod clock;
+mod connect;
+#[doc(hidden)]
+pub mod driver;
+mod error;
+mod front;
+mod messages;
+mod options;
+#[doc(hidden)]
+pub mod redaction;
+#[doc(hidden)]
+pub mod remedy;
+mod sending;
+#[doc(hidden)]
+pub mod transport;
+
+pub use answer::{Answer, AnswerPart};
+pub use client::Client;
+pub use connect::connect;
+pub use error::{AnswerError, ConnectError, SendError, SlowConsumer};
+pub use messages::{Message, Messages, States};
+pub use options::{Options, SendOptions};
+pub use readywire_protocol::client::{ClientState as State, End, StateChange, TokenFailure};
+pub use sending::{Acknowledged, Sending};

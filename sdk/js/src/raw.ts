@@ -79,7 +79,7 @@ export type RawEvent =
       retry_in_ms: number | null;
       code: number | null;
     }
-  | { type: "session"; id: string; resumed: boolean; lost_because: string | null }
+  | { type: "session"; id: string; resumed: boolean }
   | RawSendEvent
   | { type: "message"; offset: number; event: string }
   | RawAnswerEvent

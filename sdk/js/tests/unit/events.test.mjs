@@ -19,7 +19,7 @@ test("state changes come to the option and to listeners, with everything known",
     attempt: 2, retryInMs: null, code: null,
   });
   assert.deepEqual([client.state, client.pending, client.session], ["authenticated", ["search"], null]);
-  engine.report({ type: "session", id: "s1", resumed: false, lost_because: null });
+  engine.report({ type: "session", id: "s1", resumed: false });
   assert.equal(client.session, "s1");
   engine.closed({ code: 4001, stage: "authenticated" });
   assert.deepEqual([given.at(-1).state, given.at(-1).previous, given.at(-1).code], ["closed", "authenticated", 4001]);

@@ -52,7 +52,7 @@ export class ScriptedEngine {
   }
   becomeReady() {
     for (const state of ["accepted", "authenticated", "services_ready", "processing_ready"]) this.state(state);
-    this.report({ type: "session", id: "s1", resumed: false, lost_because: null });
+    this.report({ type: "session", id: "s1", resumed: false });
   }
   sent(handle, state, more = {}) {
     this.report({ type: "send", handle, state, id: null, code: null, message: null, retry: false, stage: "processing_ready", ...more });

@@ -235,7 +235,7 @@ pub struct TokenFailure {
 }
 
 /// What the token provider gave.
-pub(crate) type TokenResult = Result<Option<Auth>, TokenFailure>;
+pub type TokenResult = Result<Option<Auth>, TokenFailure>;
 
 /// Why it is over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -252,4 +252,29 @@ pub struct End {
     pub stage: Stage,
     /// What was pending then.
     pub pending: Vec<String>,
+}
+
+impl End {
+    /// The last stage that was confirmed, as a state.
+    pub fn last_state(&self) -> ClientState {
+        ClientState::of(self.stage)
+    }
+}
+
+impl From<String> for TokenFailure {
+    fn from(message: String) -> Self {
+        Self { message, fatal: false }
+    }
+}
+
+impl From<&str> for TokenFailure {
+    fn from(message: &str) -> Self {
+        message.to_owned().into()
+    }
+}
+
+impl From<std::io::Error> for TokenFailure {
+    fn from(error: std::io::Error) -> Self {
+        error.to_string().into()
+    }
 }

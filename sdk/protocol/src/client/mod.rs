@@ -8,5 +8,6 @@ mod session;
 
 pub use event::{
     AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Rejection, SendOptions, StateChange, TokenFailure,
+    TokenResult,
 };
 pub use session::Client;

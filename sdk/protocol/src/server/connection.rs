@@ -341,6 +341,12 @@ impl ServerConnection {
         self.violated(PeerMisbehaved::new(Clause::FrameSize, "a message over `max_message_bytes`"));
     }
 
+    /// The driver saw the client break a clause before there was a message to read: no UTF-8, too many bytes.
+    pub fn handle_violation(&mut self, misbehaved: PeerMisbehaved) {
+        self.heard();
+        self.violated(misbehaved);
+    }
+
     /// The socket is gone. Does nothing if this end closed it.
     pub fn handle_closed(&mut self, frame: Option<close::CloseFrame>) {
         let frame = frame.unwrap_or_else(|| close::CloseFrame::new(1006, "the connection broke off"));
@@ -356,7 +362,7 @@ impl ServerConnection {
             self.acknowledge();
         }
         if self.hello_deadline.is_some_and(|deadline| deadline <= now) {
-            self.end(close::HELLO_TIMEOUT, "no hello came in time".to_owned(), None, None);
+            self.end(close::HELLO_TIMEOUT, "no hello came in time".to_owned(), Some(Clause::HelloTimeout), None);
         } else if self.ready_deadline.is_some_and(|deadline| deadline <= now) {
             let reason = format!("not ready in time: at {}, pending: {}", self.stage, self.pending.join(", "));
             self.end(close::NOT_READY_IN_TIME, reason, None, None);

@@ -295,6 +295,12 @@ impl Sessions {
         }
     }
 
+    /// Ends a session whoever has it, since its inbox stays full: what cannot be kept must not be lost unnoticed (clause
+    /// `inbox.bounded`). Tells the connection that had it.
+    pub fn end_full(&mut self, id: &str) -> Option<u64> {
+        self.sessions.remove(id)?.owner
+    }
+
     /// Ends the sessions whose time is over, and tells which.
     pub fn expire(&mut self, now: Instant) -> Vec<String> {
         let ttl = self.config.session_ttl;

@@ -1,0 +1,183 @@
+//! A connected client.
+
+use crate::answer::Answer;
+use crate::driver::Input;
+use crate::error::{AnswerError, SendError};
+use crate::front::{BUFFER, Reader, Request, current};
+use crate::messages::{Messages, States};
+use crate::options::SendOptions;
+use crate::sending::{Outcome, Sending};
+use futures::StreamExt;
+use futures::channel::{mpsc, oneshot};
+use readywire_protocol::client::{ClientState, End, SendOptions as CoreOptions, StateChange};
+use readywire_protocol::json::Payload;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+/// A connection to a server, through as many sockets as it takes. [`connect`](crate::connect) makes one.
+///
+/// Clones share it. When the last one is dropped, and every answer with it, the session is ended.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) link: Link,
+    pub(crate) state: Arc<RwLock<StateChange>>,
+    pub(crate) close_deadline: Duration,
+}
+
+/// The way to the run loop.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) inputs: mpsc::UnboundedSender<Input<Request>>,
+    pub(crate) handles: Arc<AtomicU64>,
+}
+
+impl Link {
+    /// False if the run loop has ended.
+    pub(crate) fn give(&self, input: Input<Request>) -> bool {
+        self.inputs.unbounded_send(input).is_ok()
+    }
+
+    pub(crate) fn cancel(&self, handle: u64) {
+        self.give(Input::Cancel { handle });
+    }
+}
+
+impl Client {
+    /// What the server has confirmed on this connection.
+    pub fn state(&self) -> ClientState {
+        current(&self.state).state
+    }
+
+    /// The state, and everything that is known with it: pending and impaired services, the next attempt.
+    pub fn status(&self) -> StateChange {
+        current(&self.state)
+    }
+
+    /// The state now, then each change. A late subscriber misses nothing that still holds.
+    pub fn states(&self) -> States {
+        let (follower, changes) = mpsc::channel(BUFFER);
+        self.link.give(Input::Sink(Request::States(follower)));
+        States { changes }
+    }
+
+    /// Sends a message, or lets it wait until the server is ready. Resolves when the server has taken it; otherwise the
+    /// error says which one of the other outcomes it had.
+    pub fn send(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Sending {
+        self.send_with(event, payload, SendOptions::new())
+    }
+
+    /// As [`Client::send`], with options.
+    pub fn send_with(&self, event: &str, payload: &(impl Serialize + ?Sized), options: SendOptions) -> Sending {
+        let payload = match json(payload) {
+            Ok(payload) => payload,
+            Err(error) => return Sending::failed(error),
+        };
+        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
+        let (waiting, outcome) = oneshot::channel();
+        self.link.give(Input::Sink(Request::Outcome { handle, outcome: waiting }));
+        self.give(handle, event, payload, options, false);
+        Sending { handle, outcome: Outcome::Awaited(outcome) }
+    }
+
+    /// Sends a message only if the server is ready now.
+    ///
+    /// # Errors
+    /// [`SendError::NotReady`], naming the stage.
+    pub fn try_send(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Result<Sending, SendError> {
+        let stage = self.state();
+        if !stage.is_ready() {
+            return Err(SendError::NotReady { stage });
+        }
+        Ok(self.send_with(event, payload, SendOptions::new().fail_fast()))
+    }
+
+    /// Gives a send up: withdrawn if it was never written, unknown if it was; it is never written again.
+    pub fn abandon(&self, sending: &Sending) {
+        self.link.give(Input::Abandon { handle: sending.handle });
+    }
+
+    /// Sends a message and waits for the first message of its answer.
+    ///
+    /// # Errors
+    /// The send was not acknowledged, or the answer failed.
+    pub async fn request<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        payload: &(impl Serialize + ?Sized),
+    ) -> Result<T, AnswerError> {
+        let part = self.stream(event, payload).next().await;
+        part.unwrap_or(Err(AnswerError::Empty)).map(|part| part.payload)
+    }
+
+    /// Sends a message and streams its answer.
+    pub fn stream<T: DeserializeOwned>(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Answer<T> {
+        self.stream_with(event, payload, SendOptions::new())
+    }
+
+    /// As [`Client::stream`], with options.
+    pub fn stream_with<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        payload: &(impl Serialize + ?Sized),
+        options: SendOptions,
+    ) -> Answer<T> {
+        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
+        let (mut items, parts) = mpsc::channel(BUFFER);
+        let (slow, overflow) = oneshot::channel();
+        match json(payload) {
+            Ok(payload) => {
+                let reader = Reader { items, overflow: Some(slow) };
+                self.link.give(Input::Sink(Request::Answer { handle, reader }));
+                self.give(handle, event, payload, options, true);
+            }
+            // Nobody else has written to it: there is room.
+            Err(error) => drop(items.try_send(Err(AnswerError::Send(error)))),
+        }
+        Answer { handle, link: self.link.clone(), parts, overflow, over: false, payload: PhantomData }
+    }
+
+    /// Messages that answer nothing. The first caller also gets what came before; each gets all that come after.
+    pub fn messages(&self) -> Messages {
+        let (items, messages) = mpsc::channel(BUFFER);
+        let (slow, overflow) = oneshot::channel();
+        self.link.give(Input::Sink(Request::Messages(Reader { items, overflow: Some(slow) })));
+        Messages { messages, overflow, told: false }
+    }
+
+    /// The network or the machine woke up: find out at once whether the connection still lives.
+    pub fn wake(&self) {
+        self.link.give(Input::Wake);
+    }
+
+    /// Refuses new sends, lets those under way be decided within the deadline of the options, says `bye`, and ends the
+    /// session. Resolves when all that is done.
+    pub async fn close(&self) {
+        let (waiting, end) = oneshot::channel();
+        self.link.give(Input::Sink(Request::End(waiting)));
+        self.link.give(Input::Close { deadline: self.close_deadline });
+        let _ = end.await;
+    }
+
+    /// Resolves when the client is over, whoever ended it; `None` if it was over before.
+    pub async fn closed(&self) -> Option<End> {
+        let (waiting, end) = oneshot::channel();
+        self.link.give(Input::Sink(Request::End(waiting)));
+        end.await.ok()
+    }
+
+    fn give(&self, handle: u64, event: &str, payload: Payload, options: SendOptions, answer: bool) {
+        let SendOptions { fail_fast, expire_after, key } = options;
+        let options = CoreOptions { answer, fail_fast, expire_after, key };
+        // If the run loop is gone, so is the sink, and whoever waits is told that the client is closed.
+        self.link.give(Input::Send { handle, event: event.to_owned(), payload, options });
+    }
+}
+
+fn json(payload: &(impl Serialize + ?Sized)) -> Result<Payload, SendError> {
+    let text = serde_json::to_string(payload).map_err(|error| SendError::Misuse { message: error.to_string() })?;
+    Payload::parse(&text).map_err(|error| SendError::Misuse { message: error.to_string() })
+}

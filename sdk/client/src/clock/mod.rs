@@ -1,0 +1,11 @@
+//! Time on this platform: what time it is, and waking up later.
+
+#[cfg(target_arch = "wasm32")]
+mod browser;
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+
+#[cfg(target_arch = "wasm32")]
+pub use browser::{now, seed, sleep};
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::{now, seed, sleep};

@@ -1,0 +1,118 @@
+//! From an address to a client that the server has confirmed.
+
+use crate::client::{Client, Link};
+use crate::clock;
+use crate::driver::{self, TokenSource};
+use crate::error::ConnectError;
+use crate::front::{Front, current};
+use crate::options::Options;
+use crate::transport::{self, TaskFuture};
+use futures::channel::mpsc;
+use futures::future::{Either, select};
+use futures::{FutureExt, StreamExt};
+use readywire_protocol::client::{Client as Core, ClientState, StateChange, TokenResult};
+use readywire_protocol::frame::Auth;
+use std::pin::pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tracing::Instrument;
+
+/// Connects to `url`, and resolves when the server has said on this very connection that it will process the next message
+/// (clause `ready.gate`). Failures that a retry can mend are retried until the options' `ready_timeout`.
+///
+/// # Errors
+/// How far it came, what was pending, and what to do.
+pub async fn connect(url: &str, options: Options) -> Result<Client, ConnectError> {
+    if !url.starts_with("ws://") && !url.starts_with("wss://") {
+        let message = format!("`{url}` is not a WebSocket address: it begins with ws:// or wss://");
+        return Err(ConnectError::Misuse { message });
+    }
+    if !transport::can_spawn() {
+        let message = "there is no tokio runtime here: call `connect` from within one".to_owned();
+        return Err(ConnectError::Misuse { message });
+    }
+    let (inputs, receiver) = mpsc::unbounded();
+    let state = Arc::new(RwLock::new(StateChange {
+        state: ClientState::Connecting,
+        previous: ClientState::Connecting,
+        pending: Vec::new(),
+        impaired: Vec::new(),
+        reason: None,
+        connection: None,
+        attempt: 0,
+        retry_at: None,
+        code: None,
+    }));
+    let core = Core::new(options.config, clock::seed());
+    let run = driver::run(core, url.to_owned(), receiver, Front::new(state.clone()), Provided(options.provider));
+    let client = Client {
+        link: Link { inputs, handles: Arc::new(AtomicU64::new(1)) },
+        state,
+        close_deadline: options.close_deadline,
+    };
+    // Asked for before the loop runs, so that no change is missed.
+    let mut progress = Progress { states: client.states(), last: current(&client.state) };
+    let mut end = Box::pin({
+        let client = client.clone();
+        async move { client.closed().await }
+    });
+    let _ = (&mut end).now_or_never();
+    transport::spawn(run.instrument(tracing::info_span!("readywire", url)));
+    let waited = match select(pin!(progress.until_ready()), pin!(clock::sleep(options.ready_timeout))).await {
+        Either::Left((ready, _)) => Some(ready),
+        Either::Right(_) => None,
+    };
+    match waited {
+        Some(true) => Ok(client),
+        Some(false) => Err(match end.await {
+            Some(end) => ConnectError::Closed(end),
+            None => progress.timeout(),
+        }),
+        None => {
+            client.link.give(driver::Input::Close { deadline: Duration::ZERO });
+            Err(progress.timeout())
+        }
+    }
+}
+
+/// What is known of the attempts so far.
+struct Progress {
+    states: crate::messages::States,
+    last: StateChange,
+}
+
+impl Progress {
+    /// False if it is over.
+    async fn until_ready(&mut self) -> bool {
+        while let Some(change) = self.states.next().await {
+            match change.state {
+                ClientState::Closed => return false,
+                state if state.is_ready() => return true,
+                // How far it came counts, not that the next attempt is at its beginning.
+                ClientState::Connecting if change.reason.is_some() => self.last.reason = change.reason,
+                ClientState::Connecting => {}
+                _ => self.last = StateChange { reason: self.last.reason.take(), ..change },
+            }
+        }
+        false
+    }
+
+    fn timeout(self) -> ConnectError {
+        let StateChange { state, pending, reason, .. } = self.last;
+        ConnectError::Timeout { stage: state, pending, reason }
+    }
+}
+
+struct Provided(Option<crate::options::Provider>);
+
+impl TokenSource for Provided {
+    fn token(&mut self) -> TaskFuture<TokenResult> {
+        let Some(provider) = &mut self.0 else { return Box::pin(std::future::ready(Ok(None))) };
+        let token = provider();
+        Box::pin(async move {
+            let token = token.await?;
+            Ok(token.map(|token| Auth { scheme: "bearer".to_owned(), token }))
+        })
+    }
+}

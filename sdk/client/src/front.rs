@@ -1,0 +1,190 @@
+//! The sink of the Rust API: brings each event to whoever waits for it.
+
+use crate::driver::EventSink;
+use crate::error::{AnswerError, SendError, SlowConsumer};
+use crate::messages::Message;
+use crate::sending::Acknowledged;
+use futures::channel::{mpsc, oneshot};
+use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, StateChange};
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+/// Messages that wait for a reader before it counts as too slow.
+pub(crate) const BUFFER: usize = 1024;
+
+/// What the API wants of the sink.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Somebody waits for the outcome of a send.
+    Outcome { handle: u64, outcome: oneshot::Sender<Result<Acknowledged, SendError>> },
+    /// Somebody reads an answer.
+    Answer { handle: u64, reader: Reader<Result<AnswerPart, AnswerError>> },
+    /// Somebody reads messages.
+    Messages(Reader<Message>),
+    /// Somebody follows the state.
+    States(mpsc::Sender<StateChange>),
+    /// Somebody waits for the end.
+    End(oneshot::Sender<End>),
+}
+
+/// A reader with a bounded buffer, and a way to tell it that it was too slow.
+#[derive(Debug)]
+pub(crate) struct Reader<T> {
+    pub(crate) items: mpsc::Sender<T>,
+    pub(crate) overflow: Option<oneshot::Sender<SlowConsumer>>,
+}
+
+impl<T> Reader<T> {
+    /// Whether the reader still reads.
+    fn push(&mut self, item: T) -> bool {
+        match self.items.try_send(item) {
+            Ok(()) => true,
+            Err(error) => {
+                if error.is_full()
+                    && let Some(overflow) = self.overflow.take()
+                {
+                    let _ = overflow.send(SlowConsumer);
+                }
+                false
+            }
+        }
+    }
+}
+
+pub(crate) struct Front {
+    state: Arc<RwLock<StateChange>>,
+    outcomes: HashMap<u64, oneshot::Sender<Result<Acknowledged, SendError>>>,
+    answers: HashMap<u64, Reader<Result<AnswerPart, AnswerError>>>,
+    readers: Vec<Reader<Message>>,
+    /// Messages that came before anybody read; `None` once somebody did.
+    early: Option<Vec<Message>>,
+    followers: Vec<mpsc::Sender<StateChange>>,
+    ends: Vec<oneshot::Sender<End>>,
+}
+
+impl Front {
+    pub(crate) fn new(state: Arc<RwLock<StateChange>>) -> Self {
+        Self {
+            state,
+            outcomes: HashMap::new(),
+            answers: HashMap::new(),
+            readers: Vec::new(),
+            early: Some(Vec::new()),
+            followers: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    fn stage(&self) -> ClientState {
+        current(&self.state).state
+    }
+
+    fn changed(&mut self, change: StateChange) {
+        let StateChange { state, previous, attempt, code, .. } = &change;
+        tracing::info!(
+            state = state.name(),
+            previous = previous.name(),
+            attempt,
+            code,
+            pending = change.pending.join(","),
+            reason = change.reason.as_deref().unwrap_or_default(),
+            "state"
+        );
+        match self.state.write() {
+            Ok(mut state) => *state = change.clone(),
+            Err(poisoned) => *poisoned.into_inner() = change.clone(),
+        }
+        // Whoever does not read for a thousand changes has gone away.
+        self.followers.retain_mut(|follower| follower.try_send(change.clone()).is_ok());
+    }
+
+    fn settled(&mut self, handle: u64, outcome: Outcome) {
+        let result = match outcome {
+            Outcome::Acknowledged { id } => Ok(Acknowledged { id }),
+            Outcome::Refused(rejection) => Err(SendError::refused(rejection, self.stage())),
+            Outcome::Expired => Err(SendError::Expired),
+            Outcome::Unknown { code } => Err(SendError::Unknown { code: code.to_owned() }),
+        };
+        tracing::debug!(handle, outcome = ?result, "settled");
+        if let Err(error) = &result
+            && let Some(mut answer) = self.answers.remove(&handle)
+        {
+            answer.push(Err(AnswerError::Send(error.clone())));
+        }
+        if let Some(waiting) = self.outcomes.remove(&handle) {
+            let _ = waiting.send(result);
+        }
+    }
+
+    fn answered(&mut self, part: AnswerPart) -> Option<u64> {
+        let (handle, end) = (part.handle, part.end);
+        let reader = self.answers.get_mut(&handle)?;
+        let reads = reader.push(Ok(part));
+        if reads && !end {
+            return None;
+        }
+        self.answers.remove(&handle);
+        (!reads && !end).then_some(handle)
+    }
+
+    fn message(&mut self, message: Message) {
+        if let Some(early) = &mut self.early {
+            if early.len() == BUFFER {
+                early.remove(0);
+            }
+            early.push(message);
+            return;
+        }
+        self.readers.retain_mut(|reader| reader.push(message.clone()));
+    }
+}
+
+impl EventSink for Front {
+    type Request = Request;
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Outcome { handle, outcome } => drop(self.outcomes.insert(handle, outcome)),
+            Request::Answer { handle, reader } => drop(self.answers.insert(handle, reader)),
+            Request::Messages(mut reader) => {
+                for message in self.early.take().unwrap_or_default() {
+                    reader.push(message);
+                }
+                self.readers.push(reader);
+            }
+            Request::States(mut follower) => {
+                if follower.try_send(current(&self.state)).is_ok() {
+                    self.followers.push(follower);
+                }
+            }
+            Request::End(end) => self.ends.push(end),
+        }
+    }
+
+    fn event(&mut self, event: ClientEvent) -> Option<u64> {
+        match event {
+            ClientEvent::State(change) => self.changed(change),
+            ClientEvent::Session { id, resumed } => tracing::info!(session = id, resumed, "session"),
+            ClientEvent::InFlight { handle, id } => tracing::debug!(handle, id, "in flight"),
+            ClientEvent::Settled { handle, outcome } => self.settled(handle, outcome),
+            ClientEvent::Message { offset, event, payload } => {
+                self.message(Message { offset, event, json: payload.text().to_owned() });
+            }
+            ClientEvent::Answer(part) => return self.answered(part),
+            ClientEvent::Closed(end) => {
+                tracing::info!(code = end.code, reason = end.reason, "closed");
+                for waiting in self.ends.drain(..) {
+                    let _ = waiting.send(end.clone());
+                }
+            }
+        }
+        None
+    }
+}
+
+pub(crate) fn current(state: &RwLock<StateChange>) -> StateChange {
+    match state.read() {
+        Ok(state) => state.clone(),
+        Err(poisoned) => poisoned.into_inner().clone(),
+    }
+}

@@ -1,0 +1,67 @@
+//! What comes without being asked for: messages and changes of state.
+
+use crate::error::SlowConsumer;
+use futures::Stream;
+use futures::channel::mpsc;
+use readywire_protocol::client::StateChange;
+use serde::de::DeserializeOwned;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A message that answers nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its offset in the session's inbox: 1, 2, 3…
+    pub offset: u64,
+    /// What it is.
+    pub event: String,
+    /// The payload, as JSON text.
+    pub json: String,
+}
+
+impl Message {
+    /// The payload.
+    ///
+    /// # Errors
+    /// It is not of this type.
+    pub fn payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.json)
+    }
+}
+
+/// Messages, from when it was asked for; see [`Client::messages`](crate::Client::messages).
+#[derive(Debug)]
+pub struct Messages {
+    pub(crate) messages: mpsc::Receiver<Message>,
+    pub(crate) overflow: futures::channel::oneshot::Receiver<SlowConsumer>,
+    pub(crate) told: bool,
+}
+
+impl Stream for Messages {
+    type Item = Result<Message, SlowConsumer>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match Pin::new(&mut self.messages).poll_next(context) {
+            Poll::Ready(None) => {
+                let overflow = self.overflow.try_recv().ok().flatten().filter(|_| !self.told);
+                self.told = true;
+                Poll::Ready(overflow.map(Err))
+            }
+            other => other.map(|message| message.map(Ok)),
+        }
+    }
+}
+
+/// Changes of state, beginning with the state when it was asked for; see [`Client::states`](crate::Client::states).
+#[derive(Debug)]
+pub struct States {
+    pub(crate) changes: mpsc::Receiver<StateChange>,
+}
+
+impl Stream for States {
+    type Item = StateChange;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.changes).poll_next(context)
+    }
+}

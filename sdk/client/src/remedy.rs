@@ -1,0 +1,34 @@
+//! What to do about the end of a client: one text for the Rust and the npm package.
+
+use readywire_protocol::client::End;
+use readywire_protocol::close::{self, Class};
+
+/// Whether connecting again may help, without a change on this side.
+pub fn retryable(end: &End) -> bool {
+    matches!(end.class, Class::Backoff | Class::Immediately)
+}
+
+/// What a person can do about it.
+pub fn remedy(end: &End) -> &'static str {
+    match (end.code, end.class) {
+        (close::NORMAL, _) => "Nothing: this side closed.",
+        (4001, _) => "Ask whoever runs the server for permission.",
+        (4006, _) => {
+            "The server does not speak readywire.v1: check the address, and that nothing in between removes \
+             `Sec-WebSocket-Protocol`."
+        }
+        (close::SESSION_TAKEN_OVER, _) => {
+            "Another client resumed this session: share one client, or keep sessions apart."
+        }
+        (close::TOKEN_MISSING, _) => "Give a token provider that works: the server wants to know who is there.",
+        (4102, _) => "Let the token provider ask for a fresh token each time, and compare the clocks of both machines.",
+        (_, Class::Reauthenticate) => {
+            "Check the token: its signature, audience and issuer must be what the server expects."
+        }
+        (_, Class::Violation) => {
+            "One end breaks the protocol: look up the clause in PROTOCOL.md, then update that end."
+        }
+        (_, Class::Stop) => "The server asks not to come back: its reason says why.",
+        _ => "Connect again later, or look at the server's log for what the last stage waits for.",
+    }
+}

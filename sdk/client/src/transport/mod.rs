@@ -1,0 +1,29 @@
+//! WebSockets on this platform, and the tasks that carry them.
+//!
+//! Both platforms have the same names: [`open`] begins to connect and gives a [`Socket`]; what happens to it arrives in
+//! an [`EventReceiver`] as [`SocketEvent`], under the number that `open` was given.
+
+#[cfg(target_arch = "wasm32")]
+mod browser;
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+
+#[cfg(target_arch = "wasm32")]
+pub use browser::{EventReceiver, EventSender, Socket, Task, TaskFn, TaskFuture, can_spawn, events, open, spawn};
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::{EventReceiver, EventSender, Socket, Task, TaskFn, TaskFuture, can_spawn, events, open, spawn};
+
+use readywire_protocol::close::CloseFrame;
+
+/// What happened to a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketEvent {
+    /// The WebSocket handshake is done, with this subprotocol.
+    Open(String),
+    /// A text message came.
+    Text(String),
+    /// A binary message came.
+    Binary,
+    /// It is gone, or never came to be; after this there is nothing more.
+    Closed(Option<CloseFrame>),
+}

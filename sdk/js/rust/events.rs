@@ -1,0 +1,166 @@
+//! Events as the TypeScript side reads them: one JSON text each, and the payload beside it.
+
+use js_sys::Function;
+use readywire::driver::{Direction, EventSink};
+use readywire::{clock, redaction, remedy};
+use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, StateChange};
+use readywire_protocol::close::Class;
+use readywire_protocol::json::{ObjectWriter, Payload};
+use wasm_bindgen::prelude::JsValue;
+
+pub(crate) struct Sink {
+    on_event: Function,
+    frames: bool,
+    state: ClientState,
+}
+
+impl Sink {
+    pub(crate) fn new(on_event: Function, frames: bool) -> Self {
+        Self { on_event, frames, state: ClientState::Connecting }
+    }
+
+    fn tell(&self, event: ObjectWriter, payload: Option<&Payload>) {
+        let payload = payload.map_or(JsValue::UNDEFINED, |payload| JsValue::from_str(payload.text()));
+        // The TypeScript side catches what the application throws.
+        let _ = self.on_event.call2(&JsValue::NULL, &JsValue::from_str(&event.finish()), &payload);
+    }
+
+    fn state(&mut self, change: StateChange) {
+        self.state = change.state;
+        let mut event = ObjectWriter::typed("state");
+        event.string("state", change.state.name());
+        event.string("previous", change.previous.name());
+        event.all_strings("pending", &change.pending);
+        event.all_strings("impaired", &change.impaired);
+        nullable(&mut event, "reason", change.reason.as_deref());
+        nullable(&mut event, "connection", change.connection.as_deref());
+        event.integer("attempt", change.attempt);
+        let wait = change.retry_at.map(|at| at.saturating_since(clock::now()).as_millis() as u64);
+        nullable_integer(&mut event, "retry_in_ms", wait);
+        nullable_integer(&mut event, "code", change.code.map(u64::from));
+        self.tell(event, None);
+    }
+
+    fn settled(&self, handle: u64, outcome: Outcome) {
+        let mut event = sending(
+            handle,
+            match &outcome {
+                Outcome::Acknowledged { .. } => "acknowledged",
+                Outcome::Refused(_) => "refused",
+                Outcome::Expired => "expired",
+                Outcome::Unknown { .. } => "unknown",
+            },
+        );
+        match outcome {
+            Outcome::Acknowledged { id } => event.integer("id", id),
+            Outcome::Refused(rejection) => {
+                event.string("code", &rejection.code);
+                event.string("message", &rejection.message);
+                event.boolean("retry", rejection.retry);
+            }
+            Outcome::Expired => {}
+            Outcome::Unknown { code } => event.string("code", code),
+        }
+        event.string("stage", self.state.name());
+        self.tell(event, None);
+    }
+
+    fn answer(&self, part: &AnswerPart) {
+        let mut event = ObjectWriter::typed("answer");
+        event.integer("handle", part.handle);
+        event.integer("offset", part.offset);
+        event.string("event", &part.event);
+        event.boolean("end", part.end);
+        match &part.error {
+            Some(error) => {
+                let mut inner = ObjectWriter::new();
+                inner.string("code", &error.code);
+                inner.string("message", &error.message);
+                event.raw("error", &inner.finish());
+            }
+            None => event.raw("error", "null"),
+        }
+        self.tell(event, Some(&part.payload));
+    }
+
+    fn closed(&self, end: &End) {
+        let mut event = ObjectWriter::typed("closed");
+        event.integer("code", u64::from(end.code));
+        event.string("reason", &end.reason);
+        event.string("class", Class::name(end.class));
+        nullable(&mut event, "clause", end.clause.as_deref());
+        event.string("stage", end.last_state().name());
+        event.all_strings("pending", &end.pending);
+        event.boolean("retryable", remedy::retryable(end));
+        event.string("remedy", remedy::remedy(end));
+        self.tell(event, None);
+    }
+}
+
+impl EventSink for Sink {
+    type Request = ();
+
+    fn request(&mut self, (): ()) {}
+
+    fn event(&mut self, event: ClientEvent) -> Option<u64> {
+        match event {
+            ClientEvent::State(change) => self.state(change),
+            ClientEvent::Session { id, resumed } => {
+                let mut event = ObjectWriter::typed("session");
+                event.string("id", &id);
+                event.boolean("resumed", resumed);
+                self.tell(event, None);
+            }
+            ClientEvent::InFlight { handle, id } => {
+                let mut event = sending(handle, "in_flight");
+                event.integer("id", id);
+                self.tell(event, None);
+            }
+            ClientEvent::Settled { handle, outcome } => self.settled(handle, outcome),
+            ClientEvent::Message { offset, event: name, payload } => {
+                let mut event = ObjectWriter::typed("message");
+                event.integer("offset", offset);
+                event.string("event", &name);
+                self.tell(event, Some(&payload));
+            }
+            ClientEvent::Answer(part) => self.answer(&part),
+            ClientEvent::Closed(end) => self.closed(&end),
+        }
+        None
+    }
+
+    fn frame(&mut self, direction: Direction, text: &str) {
+        if !self.frames {
+            return;
+        }
+        let (direction, shown) = match direction {
+            Direction::In => ("in", redaction::incoming(text)),
+            Direction::Out => ("out", redaction::outgoing(text)),
+        };
+        let mut event = ObjectWriter::typed("frame");
+        event.string("direction", direction);
+        event.string("text", &shown);
+        self.tell(event, None);
+    }
+}
+
+fn sending(handle: u64, state: &str) -> ObjectWriter {
+    let mut event = ObjectWriter::typed("send");
+    event.integer("handle", handle);
+    event.string("state", state);
+    event
+}
+
+fn nullable(event: &mut ObjectWriter, name: &str, value: Option<&str>) {
+    match value {
+        Some(value) => event.string(name, value),
+        None => event.raw(name, "null"),
+    }
+}
+
+fn nullable_integer(event: &mut ObjectWriter, name: &str, value: Option<u64>) {
+    match value {
+        Some(value) => event.integer(name, value),
+        None => event.raw(name, "null"),
+    }
+}
