@@ -175,7 +175,7 @@ impl Answer {
         Ok(self.inbox.append(message).await?)
     }
 
-    async fn finish(mut self, event: &str, outcome: Result<(), Failure>) {
+    async fn finish(mut self, outcome: Result<(), Failure>) {
         if self.ended {
             return;
         }
@@ -188,7 +188,8 @@ impl Answer {
         let failed = error.as_ref().is_some_and(|error| error.code != "cancelled");
         if self.wanted || failed {
             // A session that is over has no reader to tell.
-            let _ = self.write(event, Payload::null(), true, error).await;
+            // An empty event says that there is nothing but the end (clause `answer.end`).
+            let _ = self.write("", Payload::null(), true, error).await;
         }
     }
 }
@@ -202,7 +203,7 @@ pub async fn process(handler: Arc<dyn Handler>, request: Request, mut answer: An
         tracing::error!(event, "a handler panicked");
         Err(Failure::new("internal", "the handler failed"))
     });
-    answer.finish(&event, outcome).await;
+    answer.finish(outcome).await;
 }
 
 /// Every handler of an application, by event.

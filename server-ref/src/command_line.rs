@@ -1,6 +1,7 @@
 //! The command line. Every flag has its environment variable.
 
 use crate::claims::Authority;
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,11 +13,21 @@ Examples:
   readywire-server --jwt-secret-file secret --listen 127.0.0.1:8080
   readywire-server --jwt-secret-file secret token --subject alice --ttl 5m
   readywire-server --jwt-secret-file secret --service search=3s --faults
-  curl -d '{\"service_delay_ms\": {\"search\": 3000}}' http://127.0.0.1:8080/faults";
+  curl -d '{\"service_delay_ms\": {\"search\": 3000}}' http://127.0.0.1:8080/faults
+  curl -H \"Authorization: Bearer $TOKEN\" -d '{\"subject\": \"alice\", \"event\": \"notification\", \"payload\": 1}' \
+    http://127.0.0.1:8080/notify
+
+READYWIRE_JWT_SECRET can hold the secret itself. RUST_LOG chooses what is logged, as in RUST_LOG=warn.";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  readywire-server token --jwt-secret-file secret --subject alice
+  readywire-server token --jwt-secret-file secret --subject alice --ttl 43200s
+  READYWIRE_JWT_SECRET_FILE=secret readywire-server token --subject bob --ttl 60s";
 
 /// The Readywire reference server.
 #[derive(Debug, Parser)]
-#[command(name = "readywire-server", version, after_help = EXAMPLES, args_conflicts_with_subcommands = false)]
+#[command(name = "readywire-server", version, after_help = EXAMPLES)]
 pub struct CommandLine {
     /// What to do instead of serving.
     #[command(subcommand)]
@@ -27,14 +38,15 @@ pub struct CommandLine {
     /// Address to listen on; port 0 picks a free one.
     #[arg(long, env = "READYWIRE_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Origin whose pages may connect, besides the server's own (repeat, or separate by commas).
+    /// Origin whose pages may connect, besides the server's own (repeat, or separate by commas). Without any, a server
+    /// on a loopback address lets every loopback page in.
     #[arg(long, env = "READYWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<String>,
     /// Folder of a web page to serve at `/`.
     #[arg(long, env = "READYWIRE_WEB_ROOT")]
     pub web_root: Option<PathBuf>,
-    /// Take fault switches at POST /faults. For demonstrations and tests only.
-    #[arg(long, env = "READYWIRE_FAULTS")]
+    /// Take fault switches at POST /faults, and show at /plain what a server without this protocol does. For demonstrations and tests only.
+    #[arg(long, env = "READYWIRE_FAULTS", value_parser = FalseyValueParser::new())]
     pub faults: bool,
     /// A service that takes its time to start with each connection, as in `search=3s` (repeat).
     #[arg(long, env = "READYWIRE_SERVICE", value_delimiter = ',', value_parser = parse_service)]
@@ -62,11 +74,12 @@ pub struct Tokens {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print a token that the server accepts.
+    #[command(after_help = TOKEN_EXAMPLES)]
     Token {
         /// Whom it speaks for.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         subject: String,
-        /// How long it lasts, as in 60s, 5m or 1h.
+        /// How long it lasts, as in 60s, 5m or 1h; a part of a second counts as a whole.
         #[arg(long, default_value = "1h", value_parser = parse_duration)]
         ttl: Duration,
     },
@@ -138,6 +151,7 @@ mod tests {
     #[test]
     fn durations_need_a_unit() {
         assert_eq!(parse_duration("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_duration("43200s"), Ok(Duration::from_secs(12 * 3600)));
         assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         for wrong in ["", "60", "s", "1.5s", "-1s", "60 s", "99999999999999999999s", "18446744073709551615h"] {
@@ -153,5 +167,6 @@ mod tests {
         let line = CommandLine::parse_from(["readywire-server", "token", "--subject", "alice", "--ttl", "60s"]);
         assert!(matches!(line.command, Some(Command::Token { ttl, .. }) if ttl.as_secs() == 60));
         assert!(CommandLine::try_parse_from(["readywire-server", "--service", "search"]).is_err());
+        assert!(CommandLine::try_parse_from(["readywire-server", "token", "--subject", ""]).is_err());
     }
 }

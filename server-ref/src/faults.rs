@@ -3,8 +3,12 @@
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
+
+/// A token, without what could be taken from it.
+pub type TokenHash = [u8; 32];
 
 /// What is switched on, for services to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +29,11 @@ pub enum Strike {
         /// Only this subject's; everybody's if absent.
         subject: Option<String>,
     },
-    /// As if the token had expired at this moment. The same token is taken again afterwards.
-    ExpireTokens,
+    /// As if the token had expired at this moment, for good: see [`Faults::expire`].
+    ExpireToken {
+        /// Only this subject's; everybody's if absent.
+        subject: Option<String>,
+    },
 }
 
 /// The body of `POST /faults`; what is absent stays as it is.
@@ -41,14 +48,22 @@ pub struct FaultRequest {
     pub impair: Option<BTreeSet<String>>,
     /// Cuts connections.
     pub cut: bool,
-    /// Whose, with `cut`.
+    /// Whose, with `cut` and `expire_tokens`.
     pub subject: Option<String>,
     /// How many of the next acks are lost.
     pub lose_acks: Option<u64>,
-    /// Expires the token of every connection.
+    /// Expires the tokens of connections, until reset.
     pub expire_tokens: bool,
     /// Switches everything off, before the rest of this request.
     pub reset: bool,
+}
+
+impl Strike {
+    /// Whether it strikes a connection of this subject; one that has not said who it is yet has none.
+    pub fn is_for(&self, subject: Option<&str>) -> bool {
+        let (Self::Cut { subject: only } | Self::ExpireToken { subject: only }) = self;
+        only.is_none() || only.as_deref() == subject
+    }
 }
 
 impl FaultRequest {
@@ -59,17 +74,24 @@ impl FaultRequest {
     pub fn parse(text: &str) -> Result<Self, String> {
         let request: Self = serde_json::from_str(text).map_err(|error| {
             format!(
-                "{error}; known: service_delay_ms {{name: ms}}, service_fail [name], impair [name], cut true \
-                 (with subject), lose_acks n, expire_tokens true, reset true"
+                "{error}; known: service_delay_ms {{name: ms}}, service_fail [name], impair [name], lose_acks n, \
+                 cut true, expire_tokens true (both with an optional subject), reset true"
             )
         })?;
-        if request.subject.is_some() && !request.cut {
-            return Err("`subject` goes with `cut`: true".to_owned());
+        if request.subject.is_some() && !request.cut && !request.expire_tokens {
+            return Err("`subject` goes with `cut` or `expire_tokens`: true".to_owned());
         }
         if request == Self::default() {
             return Err("nothing to switch".to_owned());
         }
         Ok(request)
+    }
+
+    /// A service that is named, but not among `known`.
+    pub fn stranger<'a>(&'a self, known: &[&str]) -> Option<&'a str> {
+        let delays = self.service_delay_ms.iter().flat_map(BTreeMap::keys);
+        let others = self.service_fail.iter().chain(&self.impair).flatten();
+        delays.chain(others).map(String::as_str).find(|name| !known.contains(name))
     }
 }
 
@@ -79,6 +101,7 @@ pub struct Faults {
     switches: watch::Sender<Switches>,
     strikes: broadcast::Sender<Strike>,
     lost_acks: AtomicU64,
+    expired: Mutex<BTreeSet<TokenHash>>,
 }
 
 impl Default for Faults {
@@ -87,6 +110,7 @@ impl Default for Faults {
             switches: watch::Sender::new(Switches::default()),
             strikes: broadcast::Sender::new(64),
             lost_acks: AtomicU64::new(0),
+            expired: Mutex::default(),
         }
     }
 }
@@ -115,16 +139,17 @@ impl Faults {
         });
         if reset {
             self.lost_acks.store(0, Ordering::Relaxed);
+            self.expired().clear();
         }
         if let Some(count) = lose_acks {
             self.lost_acks.store(count, Ordering::Relaxed);
         }
         // Nobody listening means no connection to strike.
+        if expire_tokens {
+            let _ = self.strikes.send(Strike::ExpireToken { subject: subject.clone() });
+        }
         if cut {
             let _ = self.strikes.send(Strike::Cut { subject });
-        }
-        if expire_tokens {
-            let _ = self.strikes.send(Strike::ExpireTokens);
         }
     }
 
@@ -136,6 +161,21 @@ impl Faults {
     /// What strikes from now on.
     pub fn strikes(&self) -> broadcast::Receiver<Strike> {
         self.strikes.subscribe()
+    }
+
+    /// This token has expired, whatever it says, until reset: only a fresh one helps. Called by the connections that
+    /// are struck, since only they know their tokens.
+    pub fn expire(&self, token: TokenHash) {
+        self.expired().insert(token);
+    }
+
+    /// Whether a token was struck.
+    pub fn has_expired(&self, token: &TokenHash) -> bool {
+        self.expired().contains(token)
+    }
+
+    fn expired(&self) -> MutexGuard<'_, BTreeSet<TokenHash>> {
+        self.expired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this ack is one of those to lose.
@@ -164,12 +204,24 @@ mod tests {
         let mut strikes = faults.strikes();
         faults.apply(FaultRequest::parse(r#"{"impair": ["search"], "lose_acks": 1}"#).unwrap());
         faults.apply(FaultRequest::parse(r#"{"cut": true, "subject": "alice"}"#).unwrap());
+        faults.expire([7; 32]);
         assert!(faults.switches().borrow().impaired.contains("search"));
         assert!(faults.loses_ack());
         assert!(!faults.loses_ack());
-        assert_eq!(strikes.try_recv(), Ok(Strike::Cut { subject: Some("alice".to_owned()) }));
+        let strike = strikes.try_recv().unwrap();
+        assert_eq!(strike, Strike::Cut { subject: Some("alice".to_owned()) });
+        assert!(strike.is_for(Some("alice")) && !strike.is_for(Some("bob")) && !strike.is_for(None));
         assert!(strikes.try_recv().is_err());
+        assert!(faults.has_expired(&[7; 32]));
         faults.apply(FaultRequest::parse(r#"{"reset": true}"#).unwrap());
         assert_eq!(*faults.switches().borrow(), Switches::default());
+        assert!(!faults.has_expired(&[7; 32]));
+    }
+
+    #[test]
+    fn services_that_nobody_knows_are_found() {
+        let request = FaultRequest::parse(r#"{"service_delay_ms": {"serach": 3000}, "impair": ["search"]}"#).unwrap();
+        assert_eq!(request.stranger(&["search"]), Some("serach"));
+        assert_eq!(request.stranger(&["search", "serach"]), None);
     }
 }

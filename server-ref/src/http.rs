@@ -3,13 +3,16 @@
 use crate::application::Room;
 use crate::faults::FaultRequest;
 use crate::hub::Hub;
+use crate::listener::{Peer, Tap};
 use crate::metrics;
 use crate::service::Progress;
 use crate::{driver, plain};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State, WebSocketUpgrade};
-use axum::http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
-use axum::http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY, RETRY_AFTER,
+    SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -34,11 +37,14 @@ const WRITE_BUFFER: usize = 16 << 10;
 /// A message somewhat over the limit still arrives, so that it can be refused by its clause.
 const OVERSIZE: usize = 64 << 10;
 
-/// Every route of a server. Serve it with the peer's address as `ConnectInfo<SocketAddr>`.
+/// Every route of a server. Serve it from a [`Listener`](crate::listener::Listener) with its
+/// [`Peer`] as connect info; a `SocketAddr` does, too, and an embedder who gives neither shares one
+/// allowance of strangers among all clients.
+///
+/// With `faults` the fault switches can be reached, and `/plain`, which takes anybody in.
 pub fn router(hub: Arc<Hub>, faults: bool, web_root: Option<&Path>) -> Router {
     let mut router = Router::new()
         .route("/ws", get(upgrade))
-        .route("/plain", get(upgrade_plain))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
         .route(
@@ -47,7 +53,7 @@ pub fn router(hub: Arc<Hub>, faults: bool, web_root: Option<&Path>) -> Router {
         )
         .route("/notify", post(notify));
     if faults {
-        router = router.route("/faults", post(switch_faults));
+        router = router.route("/faults", post(switch_faults)).route("/plain", get(upgrade_plain));
     }
     if let Some(root) = web_root {
         let header = |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
@@ -64,7 +70,11 @@ pub fn router(hub: Arc<Hub>, faults: bool, web_root: Option<&Path>) -> Router {
 async fn check_origin(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
     match hub.parts.origins.check(request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(forbidden) => (StatusCode::FORBIDDEN, forbidden.reason()).into_response(),
+        Err(forbidden) => {
+            let (origin, host) = (request.headers().get(ORIGIN), request.headers().get(HOST));
+            tracing::info!(?origin, ?host, "{}", forbidden.reason().trim());
+            (StatusCode::FORBIDDEN, forbidden.reason()).into_response()
+        }
     }
 }
 
@@ -73,18 +83,22 @@ async fn readiness(State(hub): State<Arc<Hub>>) -> (StatusCode, String) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
     match hub.parts.services.process().now() {
-        Progress::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Progress::Ready => match hub.parts.services.impaired().borrow().join(", ") {
+            none if none.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
+            // Still ready for everything else.
+            impaired => (StatusCode::OK, format!("degraded: {impaired}\n")),
+        },
         Progress::Pending(names) => (StatusCode::SERVICE_UNAVAILABLE, format!("starting: {}\n", names.join(", "))),
         Progress::Failed(failure) => (StatusCode::SERVICE_UNAVAILABLE, format!("{failure}\n")),
     }
 }
 
-async fn upgrade(State(hub): State<Arc<Hub>>, headers: HeaderMap, peer: Peer, upgrade: WebSocketUpgrade) -> Response {
+async fn upgrade(State(hub): State<Arc<Hub>>, headers: HeaderMap, from: From, upgrade: WebSocketUpgrade) -> Response {
     if *hub.draining().borrow() {
-        return unavailable("the server is going away");
+        return unavailable("the server is going away\n");
     }
-    let Some(stranger) = hub.stranger(peer.0) else {
-        return unavailable("too many connections from this address have not said who they are");
+    let Some(stranger) = hub.stranger(from.address) else {
+        return unavailable("too many connections from this address have not said who they are\n");
     };
     // Read here and handed to the core: the entry with the hello is neither echoed nor logged.
     let offered: Vec<String> = headers
@@ -96,23 +110,27 @@ async fn upgrade(State(hub): State<Arc<Hub>>, headers: HeaderMap, peer: Peer, up
         .collect();
     let limit = usize::try_from(hub.parts.config.max_message_bytes).unwrap_or(usize::MAX).saturating_add(OVERSIZE);
     let bearer = bearer(&headers).map(str::to_owned);
+    let accepted = driver::Upgrade { offered, bearer, tap: from.tap, stranger };
+    // Taken now: a server that goes away waits for this connection, too, before its task has begun.
+    let tracked = hub.connections.token();
     upgrade
         .protocols([SUBPROTOCOL])
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(limit)
         .max_frame_size(limit)
-        .on_upgrade(move |socket| {
-            let tracked = hub.connections.clone();
-            tracked.track_future(driver::serve(hub, socket, offered, bearer, stranger))
+        .on_upgrade(async move |socket| {
+            driver::serve(hub, socket, accepted).await;
+            drop(tracked);
         })
 }
 
 async fn upgrade_plain(State(hub): State<Arc<Hub>>, upgrade: WebSocketUpgrade) -> Response {
     if *hub.draining().borrow() {
-        return unavailable("the server is going away");
+        return unavailable("the server is going away\n");
     }
-    upgrade.read_buffer_size(READ_BUFFER).max_message_size(OVERSIZE).on_upgrade(move |socket| plain::serve(hub, socket))
+    let upgrade = upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
+    upgrade.max_message_size(OVERSIZE).on_upgrade(move |socket| plain::serve(hub, socket))
 }
 
 fn unavailable(reason: &'static str) -> Response {
@@ -133,7 +151,7 @@ struct Notice<'a> {
 
 async fn notify(State(hub): State<Arc<Hub>>, headers: HeaderMap, body: String) -> Response {
     if let Err(error) = hub.parts.authority.validate(bearer(&headers).unwrap_or_default()) {
-        return (StatusCode::UNAUTHORIZED, error.to_string()).into_response();
+        return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], format!("{error}\n")).into_response();
     }
     let read = serde_json::from_str::<Notice<'_>>(&body).map_err(|error| error.to_string());
     let read = read.and_then(|notice| match Payload::parse(notice.payload.get()) {
@@ -155,7 +173,12 @@ async fn notify(State(hub): State<Arc<Hub>>, headers: HeaderMap, body: String) -
 }
 
 async fn switch_faults(State(hub): State<Arc<Hub>>, body: String) -> Response {
-    match FaultRequest::parse(&body) {
+    let known: Vec<&str> = hub.parts.services.names().collect();
+    let read = FaultRequest::parse(&body).and_then(|request| match request.stranger(&known) {
+        Some(name) => Err(format!("there is no service `{name}`; there are: {}", known.join(", "))),
+        None => Ok(request),
+    });
+    match read {
         Ok(request) => {
             tracing::info!(?request, "faults switched");
             hub.parts.faults.apply(request);
@@ -165,14 +188,20 @@ async fn switch_faults(State(hub): State<Arc<Hub>>, body: String) -> Response {
     }
 }
 
-/// The other end's address; unspecified if whoever embeds the router does not give it.
-struct Peer(IpAddr);
+/// Where a request comes from, as far as whoever embeds the router tells; the address is unspecified if nobody does.
+struct From {
+    address: IpAddr,
+    tap: Option<Arc<Tap>>,
+}
 
-impl<S: Sync> axum::extract::FromRequestParts<S> for Peer {
+impl<S: Sync> axum::extract::FromRequestParts<S> for From {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() {
+            return Ok(Self { address: peer.address.ip(), tap: Some(peer.tap.clone()) });
+        }
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        Ok(Self(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
+        Ok(Self { address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), tap: None })
     }
 }

@@ -1,31 +1,29 @@
 //! What the connections of a server share: sessions, who holds them, running work.
 
-use crate::application::{Application, Gone, Inbox, Room};
+use crate::application::{Application, Room};
 use crate::claims::Authority;
 use crate::faults::Faults;
 use crate::metrics::Metrics;
 use crate::origin::Origins;
+use crate::secrets;
 use crate::service::Services;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use readywire_protocol::config::ServerConfig;
+use crate::strangers::{Stranger, Strangers};
+use readywire_protocol::config::{ServerConfig, Window};
 use readywire_protocol::frame::Resume;
 use readywire_protocol::json::Payload;
-use readywire_protocol::server::{AppendError, BindError, Binding, Credentials, SecretHash, SessionMessage, Sessions};
+use readywire_protocol::server::{AppendError, BindError, Binding, Credentials, SessionMessage, Sessions};
 use readywire_protocol::time::Instant;
-use ring::rand::{SecureRandom, SystemRandom};
-use std::collections::{BTreeMap, HashMap};
+use ring::rand::SystemRandom;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How many connections of one address may be waiting for their hello.
-const STRANGERS_PER_ADDRESS: usize = 1024;
-
-/// What a server is put together from.
+/// What a server is put together from; [`Parts::new`] gives those that have a default.
 #[derive(Debug)]
 pub struct Parts {
     /// Limits and deadlines.
@@ -40,6 +38,24 @@ pub struct Parts {
     pub faults: Arc<Faults>,
     /// Who may connect from where.
     pub origins: Origins,
+    /// How many connections of one address may be there that have not said who they are.
+    pub strangers_per_address: usize,
+}
+
+impl Parts {
+    /// No service, no handler, no fault, and no origin but the server's own. Needs a tokio runtime.
+    pub fn new(authority: Authority) -> Self {
+        Self {
+            config: ServerConfig::default(),
+            authority,
+            // Nothing cannot be wired wrongly.
+            services: Services::start(Vec::new()).unwrap_or_else(|_| unreachable!()),
+            application: Application::new(),
+            faults: Arc::default(),
+            origins: Origins::default(),
+            strangers_per_address: 1024,
+        }
+    }
 }
 
 /// What the connections of a server share.
@@ -53,6 +69,7 @@ pub struct Hub {
     origin: tokio::time::Instant,
     random: SystemRandom,
     shared: Mutex<Shared>,
+    strangers: Strangers,
     /// Told whenever an inbox may have room again.
     room: Notify,
     draining: watch::Sender<bool>,
@@ -72,7 +89,6 @@ struct Shared {
     holders: HashMap<u64, Arc<Holder>>,
     /// Running answers, by session and send.
     work: HashMap<String, BTreeMap<u64, CancellationToken>>,
-    strangers: HashMap<IpAddr, usize>,
 }
 
 /// How others reach a connection.
@@ -82,6 +98,8 @@ pub struct Holder {
     pub inbox: Notify,
     /// A later attempt has its session.
     pub replaced: CancellationToken,
+    /// Its session is over, since its inbox stayed full.
+    pub overflowed: CancellationToken,
 }
 
 impl Hub {
@@ -89,14 +107,14 @@ impl Hub {
     pub fn new(parts: Parts) -> Arc<Self> {
         let random = SystemRandom::new();
         Arc::new(Self {
-            prefix: hexadecimal(&drawn::<4>(&random)),
+            prefix: secrets::draw::<4>(&random),
             shared: Mutex::new(Shared {
                 sessions: Sessions::new(parts.config.clone()),
                 next_owner: 0,
                 holders: HashMap::new(),
                 work: HashMap::new(),
-                strangers: HashMap::new(),
             }),
+            strangers: Strangers::default(),
             parts,
             metrics: Metrics::default(),
             connections: TaskTracker::new(),
@@ -126,7 +144,7 @@ impl Hub {
 
     /// 128 random bits, to be told to nobody but the client.
     pub fn draw_secret(&self) -> String {
-        hexadecimal(&drawn::<16>(&self.random))
+        secrets::draw::<16>(&self.random)
     }
 
     /// Binds a connection to its session, and says how it is reached; a connection that it replaces is told.
@@ -143,9 +161,9 @@ impl Hub {
         let credentials = Credentials {
             subject: subject.to_owned(),
             owner,
-            presented: resume.map(|resume| hash(&resume.token)),
+            presented: resume.map(|resume| secrets::hash(&resume.token)),
             fresh_id: self.draw_secret(),
-            fresh_token: hash(token),
+            fresh_token: secrets::hash(token),
         };
         let mut shared = self.shared();
         let binding = shared.sessions.bind(self.now(), credentials, resume)?;
@@ -167,6 +185,15 @@ impl Hub {
     pub fn taken(&self, session: &str, owner: u64, offset: u64) {
         self.sessions(|sessions| sessions.taken(session, owner, offset));
         self.room.notify_waiters();
+    }
+
+    /// Drops what waits for a client that has no inbox.
+    pub(crate) fn discard_inbox(&self, session: &str, owner: u64) {
+        let everything = Window { messages: u64::MAX, bytes: u64::MAX };
+        let waiting = self.sessions(|sessions| sessions.read(session, owner, 0, everything));
+        if let Some(last) = waiting.last() {
+            self.taken(session, owner, last.offset);
+        }
     }
 
     /// A connection is gone; with `ends`, its session too.
@@ -206,22 +233,24 @@ impl Hub {
         }
     }
 
-    /// Stops an answer; one that is over, or never was, is left alone.
-    pub fn cancel(&self, session: &str, id: u64) {
-        if let Some(token) = self.shared().work.get(session).and_then(|work| work.get(&id)) {
+    /// How many answers are being worked on.
+    pub fn running_work(&self) -> usize {
+        self.shared().work.values().map(BTreeMap::len).sum()
+    }
+
+    /// Stops an answer; one that is over, or never was, is left alone, and so is one of a session that another
+    /// connection has by now.
+    pub fn cancel(&self, session: &str, owner: u64, id: u64) {
+        let shared = self.shared();
+        let work = shared.work.get(session).filter(|_| shared.sessions.owner(session) == Some(owner));
+        if let Some(token) = work.and_then(|work| work.get(&id)) {
             token.cancel();
         }
     }
 
     /// Counts a connection that has not said who it is; `None` if its address has too many.
-    pub fn stranger(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
-        let mut shared = self.shared();
-        let count = shared.strangers.entry(address).or_default();
-        if *count >= STRANGERS_PER_ADDRESS {
-            return None;
-        }
-        *count += 1;
-        Some(Stranger { hub: self.clone(), address })
+    pub(crate) fn stranger(&self, address: IpAddr) -> Option<Stranger> {
+        self.strangers.admit(address, self.parts.strangers_per_address)
     }
 
     /// Whether the server is going away, now and later.
@@ -243,9 +272,11 @@ impl Hub {
     /// Work of a session that is over has nobody to write to.
     fn forget_ended(&self, shared: &mut Shared) {
         let Shared { sessions, work, .. } = shared;
+        if work.is_empty() {
+            return;
+        }
         let before = work.len();
-        let live: std::collections::HashSet<&str> =
-            if work.is_empty() { Default::default() } else { sessions.ids().collect() };
+        let live: HashSet<&str> = sessions.ids().collect();
         work.retain(|session, running| {
             let alive = live.contains(session.as_str());
             if !alive {
@@ -258,7 +289,13 @@ impl Hub {
         }
     }
 
-    fn try_append(&self, session: &str, message: SessionMessage) -> Result<(), AppendError> {
+    /// Ends when some inbox may have room again.
+    pub(crate) fn room_made(&self) -> Notified<'_> {
+        self.room.notified()
+    }
+
+    /// Appends to a session's inbox, and tells the connection that has it.
+    pub(crate) fn append(&self, session: &str, message: SessionMessage) -> Result<(), AppendError> {
         let mut shared = self.shared();
         shared.sessions.append(session, message)?;
         let owner = shared.sessions.owner(session);
@@ -268,18 +305,28 @@ impl Hub {
         Ok(())
     }
 
+    /// The session's inbox stays full: the session ends, rather than lose a message that nobody would miss.
+    pub(crate) fn overflow(&self, session: &str) {
+        tracing::warn!(session, "an inbox is full: its session ends");
+        self.metrics.inbox_overflows.inc();
+        let mut shared = self.shared();
+        let owner = shared.sessions.end_full(session);
+        if let Some(holder) = owner.and_then(|owner| shared.holders.remove(&owner)) {
+            holder.overflowed.cancel();
+        }
+        self.forget_ended(&mut shared);
+    }
+
     fn to_each(&self, sessions: Vec<String>, event: &str, payload: &Payload) -> usize {
         let message =
             SessionMessage { event: event.to_owned(), payload: payload.clone(), re: None, end: false, error: None };
         let mut reached = 0;
         for session in sessions {
-            match self.try_append(&session, message.clone()) {
+            match self.append(&session, message.clone()) {
                 Ok(()) => reached += 1,
                 Err(AppendError::Ended) => {}
-                Err(AppendError::Full) => {
-                    self.metrics.inbox_overflows.inc();
-                    tracing::warn!(event, "an inbox is full: a message did not reach its session");
-                }
+                // Who sends to many waits for none.
+                Err(AppendError::Full) => self.overflow(&session),
             }
         }
         reached
@@ -296,69 +343,4 @@ impl Room for Hub {
         let sessions = self.sessions(|sessions| sessions.of_subject(subject).map(str::to_owned).collect());
         self.to_each(sessions, event, payload)
     }
-}
-
-/// A connection that has not said who it is, while this lives.
-#[derive(Debug)]
-pub struct Stranger {
-    hub: Arc<Hub>,
-    address: IpAddr,
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let mut shared = self.hub.shared();
-        if let Some(count) = shared.strangers.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                shared.strangers.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// The inbox of one session, for its answers.
-#[derive(Debug)]
-pub struct SessionInbox {
-    /// Where it is.
-    pub hub: Arc<Hub>,
-    /// Whose it is.
-    pub session: String,
-}
-
-impl Inbox for SessionInbox {
-    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Gone>> {
-        async move {
-            loop {
-                let room = self.hub.room.notified();
-                tokio::pin!(room);
-                // Enabled before the attempt, so that room made right after it is not missed.
-                room.as_mut().enable();
-                match self.hub.try_append(&self.session, message.clone()) {
-                    Ok(()) => return Ok(()),
-                    Err(AppendError::Ended) => return Err(Gone),
-                    Err(AppendError::Full) => room.await,
-                }
-            }
-        }
-        .boxed()
-    }
-}
-
-fn hash(secret: &str) -> SecretHash {
-    let digest = ring::digest::digest(&ring::digest::SHA256, secret.as_bytes());
-    let mut hash = SecretHash::default();
-    hash.copy_from_slice(digest.as_ref());
-    hash
-}
-
-fn drawn<const BYTES: usize>(random: &SystemRandom) -> [u8; BYTES] {
-    let mut bytes = [0; BYTES];
-    // Without randomness every secret would be a guess: better to stop.
-    random.fill(&mut bytes).expect("the operating system gives random bytes");
-    bytes
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

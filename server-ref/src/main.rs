@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use readywire_server::command_line::{Command, CommandLine};
-use readywire_server::server;
+use readywire_server::{logs, server, signals};
 use std::process::ExitCode;
 
 #[tokio::main]
@@ -22,10 +22,9 @@ async fn run(line: CommandLine) -> Result<(), String> {
         println!("{}", authority.mint(subject, *ttl));
         return Ok(());
     }
-    // Logs go to the error stream: the first line of the other is the address.
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    logs::to_error_stream();
+    let asked_to_stop = signals::asked_to_stop()?;
     let running = server::start(&line, authority).await?;
     println!("listening on ws://{}/ws", running.address());
-    running.until(server::asked_to_stop()).await
+    running.until(asked_to_stop).await
 }

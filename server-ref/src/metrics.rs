@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use readywire_protocol::close;
 use readywire_protocol::stage::Stage;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub struct Metrics {
     pub acks: Counter,
     /// Nacks written.
     pub nacks: Counter,
-    /// Messages for an inbox that had no room.
+    /// Sessions that ended since their inbox stayed full.
     pub inbox_overflows: Counter,
 }
 
@@ -87,7 +88,7 @@ impl Default for Metrics {
         registry.register("sends", "Messages from clients", metrics.sends.clone());
         registry.register("acks", "Acks written", metrics.acks.clone());
         registry.register("nacks", "Nacks written", metrics.nacks.clone());
-        registry.register("inbox_overflows", "Messages for a full inbox", metrics.inbox_overflows.clone());
+        registry.register("inbox_overflows", "Sessions ended with a full inbox", metrics.inbox_overflows.clone());
         Self { registry, ..metrics }
     }
 }
@@ -102,12 +103,15 @@ impl Metrics {
             self.connections.get_or_create(&AtStage { stage: to.name() }).inc();
         }
         self.transitions.get_or_create(&Transition { from: from.name(), to: to.name() }).inc();
-        self.durations.get_or_create(&AtStage { stage: from.name() }).observe(spent.as_secs_f64());
+        // Nothing is spent CONNECTING here: it is the client's own stage.
+        if from != Stage::Connecting {
+            self.durations.get_or_create(&AtStage { stage: from.name() }).observe(spent.as_secs_f64());
+        }
     }
 
     /// A connection ended at a stage before it was ready.
     pub fn failed(&self, stage: Stage, code: u16) {
-        self.failures.get_or_create(&Failed { stage: stage.name(), code: u32::from(code) }).inc();
+        self.failures.get_or_create(&Failed { stage: stage.name(), code: bounded(code) }).inc();
     }
 
     /// A client asked for its session.
@@ -125,6 +129,16 @@ impl Metrics {
     }
 }
 
+/// The code, or the start of its range: a client chooses its own when it leaves, and each would be a series of its own.
+fn bounded(code: u16) -> u32 {
+    let known = (1000..1016).contains(&code) || close::CODES.iter().any(|(known, _)| *known == code);
+    match code {
+        code if known => u32::from(code),
+        4000..5000 => u32::from(code / 100 * 100),
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +149,7 @@ mod tests {
         metrics.step(Stage::Connecting, Stage::Accepted, Duration::ZERO);
         metrics.step(Stage::Accepted, Stage::Authenticated, Duration::from_millis(2));
         metrics.failed(Stage::Accepted, 4101);
+        metrics.failed(Stage::Accepted, 4177);
         metrics.resumed(true);
         metrics.sends.inc();
         let text = metrics.text();
@@ -143,6 +158,8 @@ mod tests {
             "readywire_connections{stage=\"AUTHENTICATED\"} 1",
             "readywire_transitions_total{from=\"ACCEPTED\",to=\"AUTHENTICATED\"} 1",
             "readywire_stage_failures_total{stage=\"ACCEPTED\",code=\"4101\"} 1",
+            "readywire_stage_failures_total{stage=\"ACCEPTED\",code=\"4100\"} 1",
+            "readywire_stage_seconds_count{stage=\"ACCEPTED\"} 1",
             "readywire_resumes_total{resumed=\"true\"} 1",
             "readywire_sends_total 1",
             "readywire_frames_before_ready_total 0",

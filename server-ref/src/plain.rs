@@ -7,13 +7,17 @@ use axum::extract::ws::{Message, WebSocket};
 use std::sync::Arc;
 
 /// Serves one plain connection.
-pub async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
-    let services = hub.parts.services.connect(&format!("plain {}", hub.draw_secret()));
+pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
+    let nobody = format!("plain {}", hub.draw_secret());
+    let services = hub.parts.services.connect(&nobody);
     let mut progress = services.progress();
     let mut draining = hub.draining();
     let mut attached = false;
     loop {
-        attached = attached || *progress.borrow_and_update() == Progress::Ready;
+        if !attached && *progress.borrow_and_update() == Progress::Ready {
+            attached = true;
+            hub.parts.services.used(&nobody, &services);
+        }
         tokio::select! {
             biased;
             () = async { drop(draining.wait_for(|draining| *draining).await) } => return,

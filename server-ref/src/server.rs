@@ -1,27 +1,45 @@
-//! A server put together from a command line, from its start to its end.
+//! A server put together from a command line or from parts, from its start to its end.
 
 use crate::claims::Authority;
 use crate::command_line::CommandLine;
 use crate::faults::Faults;
 use crate::hub::{Hub, Parts};
+use crate::listener::{Listener, Peer};
 use crate::origin::Origins;
 use crate::service::{DelayService, Service, Services};
 use crate::{handlers, http};
-use axum::serve::ListenerExt;
 use readywire_protocol::config::ServerConfig;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long connections may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Between two looks for sessions whose time is over.
-const SWEEP: Duration = Duration::from_secs(5);
+/// The longest and the shortest time between two looks for sessions whose time is over.
+const SWEEP: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(5));
+
+/// Where to listen, and what to serve there besides the protocol.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The address; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Whether the fault switches can be reached, and the comparison without this protocol.
+    pub faults: bool,
+    /// Folder of a web page to serve at `/`.
+    pub web_root: Option<PathBuf>,
+}
+
+impl Place {
+    /// A place with nothing besides the protocol.
+    pub const fn at(listen: SocketAddr) -> Self {
+        Self { listen, faults: false, web_root: None }
+    }
+}
 
 /// A server that listens.
 #[derive(Debug)]
@@ -44,36 +62,39 @@ pub async fn start(line: &CommandLine, authority: Authority) -> Result<Running, 
         .iter()
         .map(|(name, delay)| DelayService::new(name, *delay, &faults).within(line.deadline).wired())
         .collect();
-    let services = Services::start(services).map_err(|error| error.to_string())?;
-    let hub = Hub::new(Parts {
+    let parts = Parts {
         config: ServerConfig { ready_timeout: line.deadline, ..ServerConfig::default() },
-        authority,
-        services,
+        services: Services::start(services).map_err(|error| error.to_string())?,
         application: handlers::application(),
         faults,
-        origins: Origins::new(line.allow_origin.iter().cloned()),
-    });
-    let router = http::router(hub.clone(), line.faults, line.web_root.as_deref());
-    let listener =
-        TcpListener::bind(line.listen).await.map_err(|error| format!("cannot listen on {}: {error}", line.listen))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
+        origins: Origins::of_server(line.listen, line.allow_origin.iter().cloned()),
+        ..Parts::new(authority)
+    };
+    serve(parts, Place { listen: line.listen, faults: line.faults, web_root: line.web_root.clone() }).await
+}
+
+/// Starts a server of these parts.
+///
+/// # Errors
+/// What is wrong, for a person.
+pub async fn serve(parts: Parts, place: Place) -> Result<Running, String> {
+    let cannot = |error: std::io::Error| format!("cannot listen on {}: {error}", place.listen);
+    let listener = Listener::bind(place.listen).await.map_err(cannot)?;
+    let address = listener.address().map_err(cannot)?;
+    let hub = Hub::new(parts);
+    let router = http::router(hub.clone(), place.faults, place.web_root.as_deref());
     let stop = CancellationToken::new();
-    let sweeping = (hub.clone(), stop.clone());
-    tokio::spawn(async move {
-        let (hub, stop) = sweeping;
-        let mut ticks = tokio::time::interval(SWEEP);
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            hub.sweep();
-        }
-    });
-    let serve = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+    tokio::spawn(sweep(hub.clone(), stop.clone()));
+    let serve = axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     Ok(Running { address, hub, stop, serving: tokio::spawn(async move { serve.await }) })
+}
+
+async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval((hub.parts.config.session_ttl / 4).clamp(SWEEP.1, SWEEP.0));
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        hub.sweep();
+    }
 }
 
 impl Running {
@@ -93,6 +114,8 @@ impl Running {
     /// What went wrong, for a person.
     pub async fn until(self, asked: impl Future<Output = ()>) -> Result<(), String> {
         let Self { hub, stop, mut serving, .. } = self;
+        // Also when nobody awaits this to its end.
+        let stop = stop.drop_guard();
         tokio::select! {
             () = asked => {}
             ended = &mut serving => return match ended {
@@ -106,32 +129,9 @@ impl Running {
         if tokio::time::timeout(FAREWELL, hub.connections.wait()).await.is_err() {
             tracing::warn!(left = hub.connections.len(), "some connections did not end in time");
         }
-        stop.cancel();
+        drop(stop);
         // A client that keeps an HTTP connection open does not keep the server.
         let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
         Ok(())
-    }
-}
-
-/// Ctrl-C or SIGTERM.
-pub async fn asked_to_stop() {
-    let interrupted = async {
-        // Without a handler for it, the signal ends the process by itself.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signals) => drop(signals.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupted => {}
-        () = terminated => {}
     }
 }

@@ -8,7 +8,9 @@ mod delay;
 mod start;
 
 pub use delay::DelayService;
-pub use start::{Progress, StartFailure, StartUp};
+pub use start::{Cause, Progress, StartFailure, StartUp};
+
+use start::Before;
 
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +18,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// A start of the process's own services that failed is tried again at most so often.
+const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Something that has to run.
 pub trait Service: Send + Sync + 'static {
@@ -40,7 +45,7 @@ pub trait Service: Send + Sync + 'static {
     /// Starts it: for whom, at [`Scope::Connection`]. Fails with what a person has to know.
     fn start<'a>(&'a self, subject: Option<&'a str>) -> BoxFuture<'a, Result<(), String>>;
 
-    /// Whether it runs well, from now on; `None` for one that always does.
+    /// Whether it runs well, from now on; `None` for one that always does. One that stops reporting does not.
     fn health(&self) -> Option<watch::Receiver<bool>> {
         None
     }
@@ -80,8 +85,10 @@ impl std::error::Error for WiringError {}
 
 /// Every service of a server.
 pub struct Services {
-    process: StartUp,
-    per_connection: Vec<Arc<dyn Service>>,
+    /// Kept for as long as the server: a service may do its work in tasks that end with it.
+    of_process: Vec<Arc<dyn Service>>,
+    of_connection: Vec<Arc<dyn Service>>,
+    process: Mutex<StartUp>,
     under_way: Mutex<BTreeMap<String, StartUp>>,
     impaired: watch::Sender<Vec<String>>,
     watched: Mutex<BTreeSet<String>>,
@@ -89,7 +96,7 @@ pub struct Services {
 
 impl fmt::Debug for Services {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Services({:?})", self.process)
+        formatter.debug_list().entries(self.names()).finish()
     }
 }
 
@@ -100,15 +107,18 @@ impl Services {
     /// Names or dependencies that make no sense.
     pub fn start(services: Vec<Arc<dyn Service>>) -> Result<Arc<Self>, WiringError> {
         check(&services)?;
-        let (process, per_connection): (Vec<_>, Vec<_>) =
+        let (of_process, of_connection): (Vec<_>, Vec<_>) =
             services.iter().cloned().partition(|service| service.scope() == Scope::Process);
+        let (process, prepared) = StartUp::prepare(of_process.clone(), None, None);
         let all = Arc::new(Self {
-            process: StartUp::begin(process, None),
-            per_connection,
+            of_process,
+            of_connection,
+            process: Mutex::new(process),
             under_way: Mutex::default(),
             impaired: watch::Sender::new(Vec::new()),
             watched: Mutex::default(),
         });
+        prepared.begin();
         for service in services {
             if let Some(health) = service.health() {
                 all.report(service.name(), *health.borrow());
@@ -118,20 +128,41 @@ impl Services {
         Ok(all)
     }
 
-    /// How far the process's own services are.
-    pub fn process(&self) -> &StartUp {
-        &self.process
+    /// The names of all services.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.of_process.iter().chain(&self.of_connection).map(|service| service.name())
+    }
+
+    /// How far the process's own services are. Asking is what has a start that failed tried again, after a moment:
+    /// without what already runs.
+    pub fn process(&self) -> StartUp {
+        let mut process = lock(&self.process);
+        let (Progress::Failed(failure), true) = (process.now(), process.age() >= START_AGAIN_AFTER) else {
+            return process.clone();
+        };
+        let left = self.of_process.iter().filter(|service| failure.pending.iter().any(|name| name == service.name()));
+        let (again, prepared) = StartUp::prepare(left.cloned().collect(), None, None);
+        *process = again.clone();
+        drop(process);
+        prepared.begin();
+        again
     }
 
     /// Starts what a connection of this subject needs, or joins the start that an earlier attempt left behind.
     pub fn connect(&self, subject: &str) -> StartUp {
+        let before = Before {
+            names: self.of_process.iter().map(|service| service.name().to_owned()).collect(),
+            progress: self.process().progress(),
+        };
         let mut under_way = lock(&self.under_way);
         under_way.retain(|_, start| !start.is_stale());
         if let Some(start) = under_way.get(subject).filter(|start| !start.has_failed()) {
             return start.clone();
         }
-        let start = StartUp::begin(self.per_connection.clone(), Some(subject.to_owned()));
+        let (start, prepared) = StartUp::prepare(self.of_connection.clone(), Some(subject.to_owned()), Some(before));
         under_way.insert(subject.to_owned(), start.clone());
+        drop(under_way);
+        prepared.begin();
         start
     }
 
@@ -158,10 +189,15 @@ impl Services {
 }
 
 async fn follow(services: std::sync::Weak<Services>, name: String, mut health: watch::Receiver<bool>) {
-    while health.changed().await.is_ok() {
+    loop {
+        let reports = health.changed().await.is_ok();
         let Some(services) = services.upgrade() else { return };
-        let well = *health.borrow_and_update();
+        // What is not known to be well is not.
+        let well = reports && *health.borrow_and_update();
         services.report(&name, well);
+        if !reports {
+            return;
+        }
     }
 }
 

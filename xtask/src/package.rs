@@ -74,7 +74,7 @@ struct Size {
 
 /// Prints the sizes and fails when the main entry is over budget.
 fn weigh(package: &Path, module: &Path) -> Outcome {
-    let glue = minify(package, &module.with_file_name("readywire_js.js"), "glue.js")?;
+    let glue = minify(package, &module.with_file_name("readywire.js"), "glue.js")?;
     // The main entry holds the glue and the TypeScript over it: what a page really loads.
     let entry = package.join("dist/index.js");
     let entry = if entry.is_file() { Some(minify(package, &entry, "entry.js")?) } else { None };

@@ -133,13 +133,15 @@ impl EventSink for Sink {
         if !self.frames {
             return;
         }
-        let (direction, shown) = match direction {
-            Direction::In => ("in", redaction::incoming(text)),
-            Direction::Out => ("out", redaction::outgoing(text)),
-        };
         let mut event = ObjectWriter::typed("frame");
-        event.string("direction", direction);
-        event.string("text", &shown);
+        event.string(
+            "direction",
+            match direction {
+                Direction::In => "in",
+                Direction::Out => "out",
+            },
+        );
+        event.string("text", &redaction::without_tokens(text));
         self.tell(event, None);
     }
 }

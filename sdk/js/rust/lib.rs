@@ -57,7 +57,8 @@ impl RawClient {
         let options = SendOptions {
             answer: flags & FLAG_ANSWER != 0,
             fail_fast: flags & FLAG_FAIL_FAST != 0,
-            expire_after: options::milliseconds(expire_after_ms),
+            // Zero is TypeScript's word for "no limit of its own".
+            expire_after: options::milliseconds(expire_after_ms).filter(|limit| !limit.is_zero()),
             key,
         };
         self.give(Input::Send { handle: handle as u64, event, payload, options });

@@ -132,12 +132,18 @@ clauses! {
         "There is one hello per connection."
     HelloTimeout "hello.timeout" Must Server Core
         "A hello that does not come in 3 s ends the connection with 4208."
+    PreauthLimits "preauth.limits" Must Server Core
+        "Before AUTHENTICATED a client gets 16 KiB and 32 frames in all, and nothing is started for it."
+    PreauthConnections "preauth.connections" Should Server Core
+        "Connections that are not authenticated are capped per address."
     FrameText "frame.text" Must Both Core
         "Every frame is a text message; a binary one that was not agreed ends the connection with 4415."
     FrameMalformed "frame.malformed" Must Both Core
         "A message is one JSON object of valid UTF-8, of at most 64 members where the protocol defines it."
     FrameType "frame.type" Must Both Core
         "A type that version 1 does not define is a violation."
+    FrameTypeFirst "frame.type_first" Should Both Core
+        "Senders write `type` first; receivers do not require it."
     FrameDirection "frame.direction" Must Both Core
         "A frame comes only from the side that may send it."
     FrameLevel "frame.level" Must Both Core
@@ -152,16 +158,16 @@ clauses! {
         "No object that the protocol defines holds a key twice."
     FrameDepth "frame.depth" Must Both Core
         "Nothing nests deeper than 64."
+    FramePayload "frame.payload" Must Both Core
+        "A payload is opaque JSON, passed on as the text that it is."
     FrameSize "frame.size" Must Both Core
         "No message is larger than `max_message_bytes`."
-    PreauthLimits "preauth.limits" Must Server Core
-        "Before AUTHENTICATED a client gets 16 KiB and 32 frames in all, and nothing is started for it."
-    PreauthConnections "preauth.connections" Should Server Core
-        "Connections that are not authenticated are capped per address."
     StageAccepted "stage.accepted" Must Server Core
         "The server's first frame is `stage ACCEPTED`, with the connection's id."
     StageOrder "stage.order" Must Server Core
         "Stages come one at a time, in order, none skipped and none going back."
+    StageFailure "stage.failure" Must Server Core
+        "A step that fails ends the connection with its own code; none is skipped or replaced by nothing."
     StageProgress "stage.progress" Must Client Core
         "Only a new stage or a changed `pending` moves the client's deadline."
     StageDeadline "stage.deadline" Must Both Core
@@ -184,22 +190,10 @@ clauses! {
         "Ids strictly increase for the life of the session, or of the connection without Resume; gaps are allowed."
     SendWindow "send.window" Must Client Core
         "No more is in flight than `limits` allow."
-    SendDuplicate "send.duplicate" Must Server Resume
-        "An id at or below `received` is answered again and never processed again."
     SendOrder "send.order" Must Server Core
         "Handlers start in the order of ids."
-    SendOneOutcome "send.one_outcome" Must Client Core
-        "Each send has exactly one outcome: acknowledged, refused, expired or unknown."
-    SendFailedNeverSent "send.failed_never_sent" Must Client Core
-        "A send that was reported failed is never on the wire afterwards."
-    SendNoProgress "send.no_progress" Must Client Core
-        "Sends in flight and no decision for 15 s end the connection with 4210."
-    SendThreeConnections "send.three_connections" Must Client Resume
-        "A send written on three connections without a decision is unknown, and is skipped."
-    SendKey "send.key" May Client Resume
-        "A `key` of at most 64 bytes is recognised per subject for at least 2 min, and gets the first decision."
-    SendReofferNewId "send.reoffer_new_id" Must Client Core
-        "A send that is offered anew is a new send with a new id."
+    SendDuplicate "send.duplicate" Must Server Resume
+        "An id at or below `received` is answered again and never processed again."
     AckCumulative "ack.cumulative" Must Server Core
         "`ack` decides everything up to and including its id."
     AckWithin "ack.within" Should Server Core
@@ -216,24 +210,42 @@ clauses! {
         "What waits is bounded by count, bytes and age; when full, the newest is refused."
     QueueFifo "queue.fifo" Must Client Core
         "What waits goes out first in, first out; nothing overtakes the flush."
+    SendOneOutcome "send.one_outcome" Must Client Core
+        "Each send has exactly one outcome: acknowledged, refused, expired or unknown."
+    SendFailedNeverSent "send.failed_never_sent" Must Client Core
+        "A send that was reported failed is never on the wire afterwards."
+    SendNoProgress "send.no_progress" Must Client Core
+        "Sends in flight and no decision for 15 s end the connection with 4210."
+    SendThreeConnections "send.three_connections" Must Client Resume
+        "A send that was the oldest undecided one when three connections ended is unknown, and is skipped."
+    SendReofferNewId "send.reoffer_new_id" Must Client Core
+        "A send that is offered anew is a new send with a new id."
+    SendKey "send.key" May Client Resume
+        "A `key` of at most 64 bytes is recognised per subject for at least 2 min, and gets the first decision."
     SessionAttempt "session.attempt" Must Client Resume
         "`resume.attempt` strictly increases per session; the higher wins, a lower one is closed with 4013."
     SessionFence "session.fence" Must Server Resume
         "The former owner is fenced before `received` is read, and that is read before `ready`."
     SessionResumed "session.resumed" Must Server Resume
         "A failed resume is `resumed: false`, for one indistinguishable reason, and never a close."
+    SessionSettled "session.settled" Must Client Resume
+        "After a resume refusals are settled first, then `received` settles the rest."
+    SessionDurability "session.durability" Must Server Resume
+        "Taking is one step with `received`; `session.durability` says what it survives."
+    SessionReceivedRange "session.received_range" Must Both Resume
+        "`received` lies between the highest acknowledged and the highest written id."
     SessionLost "session.lost" Must Client Resume
         "When a session is lost, answers end, written sends are unknown, unwritten ones keep their place."
     SessionSubject "session.subject" Must Both Resume
         "A session resumes only for its subject; when the subject changed, nothing queued is sent."
     SessionToken "session.token" Must Server Resume
         "Session tokens have 128 random bits, are kept hashed, and rotate without a gap."
-    SessionReceivedRange "session.received_range" Must Both Resume
-        "`received` lies between the highest acknowledged and the highest written id."
     SessionTtl "session.ttl" Must Server Resume
         "A detached session is kept for its TTL; `bye` 1000 ends it."
     SessionLimit "session.limit" Should Server Resume
         "A subject has 16 sessions at most; the oldest detached one goes first."
+    SessionStored "session.stored" Must Client Resume
+        "What outlives the client is stored on request only, and has one owner at a time."
     InboxOffset "inbox.offset" Must Server Resume
         "Offsets of an inbox are 1, 2, 3…; after a resume they go on where the client stopped."
     InboxWindow "inbox.window" Must Server Resume
@@ -252,14 +264,38 @@ clauses! {
         "The work of an answer outlives the socket."
     AnswerUnknownRe "answer.unknown_re" Must Both Answers
         "An unknown `re` is ignored."
+    AnswerSlowConsumer "answer.slow_consumer" Must Client Answers
+        "An application that does not read fails only its own answer."
     CancelIdempotent "cancel.idempotent" Must Both Answers
         "A cancel may repeat; the client repeats it after each ready until `end`."
+    TopicOffset "topic.offset" Must Server Topics
+        "A topic has its own offsets and epoch; `subscribed` says where publications begin and the replay ends."
+    TopicRecovered "topic.recovered" Must Server Topics
+        "A gap since the offset asked for is told by `recovered: false`."
+    TopicRefused "topic.refused" Must Server Topics
+        "`unsubscribed` is refusal, revocation or `unsupported`."
+    TopicBetween "topic.between" Must Client Topics
+        "Between a subscribe or unsubscribe and its answer the client drops that topic's publications."
+    TokenEachAttempt "token.each_attempt" Must Client Core
+        "The token provider is asked before each attempt."
+    TokenReasons "token.reasons" Must Server Core
+        "Missing, expired and invalid tokens are refused with different codes."
+    TokenTicket "token.ticket" Must Server Core
+        "A one-time ticket is spent by ticket and attempt."
+    AuthRefresh "auth.refresh" Must Both Refresh
+        "A fresh token extends the connection; one that is required and does not come ends it with 4103."
+    AuthSubject "auth.subject" Must Server Refresh
+        "A token for another subject is refused and changes nothing."
+    DrainHandover "drain.handover" Must Both Core
+        "After `drain` both sides go on until `ready` on the next connection, which is the transfer."
+    DrainAlternate "drain.alternate" Must Client Core
+        "An alternate is the same host or a listed one, with the same scheme or a stronger one."
     HeartbeatServer "heartbeat.server" Must Server Core
         "The server pings every 20 s from ACCEPTED, one ping outstanding."
-    HeartbeatDead "heartbeat.dead" Must Both Core
-        "Silence after a ping, for as long as `heartbeat` says, ends the connection."
     HeartbeatPong "heartbeat.pong" Must Both Core
         "A ping is answered by a pong with the same nonce."
+    HeartbeatDead "heartbeat.dead" Must Both Core
+        "Silence after a ping, for as long as `heartbeat` says, ends the connection."
     HeartbeatProbe "heartbeat.probe" Should Client Core
         "After a wake-up the client probes, and gives up after 3 s."
     CloseOneReason "close.one_reason" Must Both Core
@@ -274,30 +310,12 @@ clauses! {
         "1011 never means that the server is not ready."
     BackoffJitter "backoff.jitter" Must Client Core
         "The first retry comes within 500 ms, later ones with full jitter over a doubling bound up to 20 s."
+    BackoffImmediate "backoff.immediate" Must Client Core
+        "One retry at once for each stable ready, and no more."
     BackoffReset "backoff.reset" Must Client Core
         "Failures are forgotten after 5 s of stable ready, not before."
     BackoffRetryAfter "backoff.retry_after" Must Client Core
         "`retry_after_ms` outranks the backoff, up to 5 min."
-    TokenEachAttempt "token.each_attempt" Must Client Core
-        "The token provider is asked before each attempt."
-    TokenReasons "token.reasons" Must Server Core
-        "Missing, expired and invalid tokens are refused with different codes."
-    DrainHandover "drain.handover" Must Both Core
-        "After `drain` both sides go on until `ready` on the next connection, which is the transfer."
-    DrainAlternate "drain.alternate" Must Client Core
-        "An alternate is the same host or a listed one, with the same scheme or a stronger one."
-    TopicOffset "topic.offset" Must Server Topics
-        "A topic has its own offsets and epoch; `subscribed` says where publications begin and the replay ends."
-    TopicRecovered "topic.recovered" Must Server Topics
-        "A gap since the offset asked for is told by `recovered: false`."
-    TopicRefused "topic.refused" Must Server Topics
-        "`unsubscribed` is refusal, revocation or `unsupported`."
-    TopicBetween "topic.between" Must Client Topics
-        "Between a subscribe or unsubscribe and its answer the client drops that topic's publications."
-    AuthRefresh "auth.refresh" Must Both Refresh
-        "A fresh token extends the connection; one that is required and does not come ends it with 4103."
-    AuthSubject "auth.subject" Must Server Refresh
-        "A token for another subject is refused and changes nothing."
     BinaryEnvelope "binary.envelope" Must Both Binary
         "A binary message is an envelope of a frame and its payload, and only after both sides listed it."
 }

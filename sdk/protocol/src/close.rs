@@ -29,6 +29,8 @@ pub const CODES: &[(u16, &str)] = &[
 
 /// Normal end, with `bye`.
 pub const NORMAL: u16 = 1000;
+/// The client offered no protocol that the server speaks.
+pub const NO_COMMON_PROTOCOL: u16 = 4006;
 /// The session was taken over by a later attempt.
 pub const SESSION_TAKEN_OVER: u16 = 4013;
 /// Nobody told who they are.
@@ -41,6 +43,8 @@ pub const SERVICE_FAILED: u16 = 4202;
 pub const HEARTBEAT_TIMEOUT: u16 = 4203;
 /// No hello came.
 pub const HELLO_TIMEOUT: u16 = 4208;
+/// The client does not take what it is sent.
+pub const SLOW_CONSUMER: u16 = 4209;
 /// Sends in flight, and no decision on any for too long.
 pub const NO_PROGRESS: u16 = 4210;
 /// Too many connections, or too much before AUTHENTICATED.

@@ -22,6 +22,7 @@ impl PeerMisbehaved {
     /// The close code for this violation.
     pub fn code(&self) -> u16 {
         match self.clause {
+            Clause::UpgradeSubprotocol => close::NO_COMMON_PROTOCOL,
             Clause::ReadyGate => close::FRAME_BEFORE_READY,
             Clause::StageOrder | Clause::StageAccepted | Clause::ReadyOnce => close::STAGE_OUT_OF_ORDER,
             Clause::HelloOnce => close::SECOND_HELLO,

@@ -23,6 +23,8 @@ pub mod config;
 pub mod error;
 pub mod frame;
 pub mod json;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod server;
 pub mod stage;
 pub mod time;

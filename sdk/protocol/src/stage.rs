@@ -13,6 +13,7 @@ use std::fmt;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "SCREAMING_SNAKE_CASE"))]
 pub enum Stage {
     /// The client's own, until the server's first frame.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Connecting,
     /// The server speaks this protocol and has taken the connection in.
     Accepted,
@@ -25,6 +26,7 @@ pub enum Stage {
     /// As [`Stage::ProcessingReady`], but for the services named.
     Degraded,
     /// The connection is over.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Closed,
 }
 

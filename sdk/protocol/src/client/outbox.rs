@@ -18,8 +18,8 @@ pub(super) struct Entry {
     pub(super) fail_fast: bool,
     pub(super) key: Option<String>,
     pub(super) expires: Instant,
-    /// Connections it was written on.
-    pub(super) writes: u32,
+    /// Connections that ended while it was the oldest without a decision.
+    pub(super) losses: u32,
     /// Whether it was written on this connection.
     pub(super) on_wire: bool,
     /// The refusal that it waits out, and the service that this refusal named.
@@ -97,6 +97,10 @@ impl Outbox {
     /// The connection is gone: nothing is on the wire, and what was given up is forgotten.
     pub(super) fn detach(&mut self) {
         self.written.retain(|entry| !entry.given_up);
+        // Sends are processed in order: only the oldest can be what ends connections.
+        if let Some(oldest) = self.written.front_mut().filter(|entry| entry.on_wire) {
+            oldest.losses += 1;
+        }
         for entry in &mut self.written {
             entry.on_wire = false;
         }

@@ -19,8 +19,10 @@ use crate::time::{Duration, Instant, earliest};
 use crate::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL, base64url};
 use std::collections::VecDeque;
 
-/// The most connections that one send is written on (clause `send.three_connections`).
-const MAX_WRITES: u32 = 3;
+/// How many connections may end on the oldest undecided send before it is given up (clause `send.three_connections`).
+const MAX_LOSSES: u32 = 3;
+/// How often a refused send is offered anew (clause `nack.degraded`).
+const MAX_REOFFERS: u32 = 3;
 /// The longest key, in bytes (clause `send.key`).
 const MAX_KEY_BYTES: usize = 64;
 
@@ -183,7 +185,7 @@ impl Client {
             fail_fast: options.fail_fast,
             key: options.key,
             expires: now + age,
-            writes: 0,
+            losses: 0,
             on_wire: false,
             held: None,
             reoffers: 0,
@@ -525,7 +527,7 @@ impl Client {
         }
         let mut undecided = Vec::new();
         self.outbox.written.retain(|entry| {
-            let again = entry.writes < MAX_WRITES;
+            let again = entry.losses < MAX_LOSSES;
             if !again {
                 undecided.push(entry.clone());
             }
@@ -546,7 +548,7 @@ impl Client {
         };
         let mut again = VecDeque::new();
         for mut entry in std::mem::take(&mut self.outbox.written) {
-            if entry.key.is_some() && !stranger && !entry.given_up && entry.writes < MAX_WRITES {
+            if entry.key.is_some() && !stranger && !entry.given_up && entry.losses < MAX_LOSSES {
                 entry.id = 0;
                 entry.on_wire = false;
                 again.push_back(entry);
@@ -679,7 +681,7 @@ impl Client {
             retry_after: refusal.retry_after_ms.map(Duration::from_millis),
         };
         match refusal.service {
-            Some(service) if refusal.retry && !entry.fail_fast && !entry.given_up && entry.reoffers < MAX_WRITES => {
+            Some(service) if refusal.retry && !entry.fail_fast && !entry.given_up && entry.reoffers < MAX_REOFFERS => {
                 self.outbox.hold(entry, service, rejection);
             }
             _ => self.settle(&entry, Outcome::Refused(rejection)),
@@ -728,7 +730,6 @@ impl Client {
             flight.messages += 1;
             flight.bytes += entry.bytes();
             entry.on_wire = true;
-            entry.writes += 1;
             ready.write_text(wire(entry));
         }
         let mut index = 0;
@@ -753,7 +754,6 @@ impl Client {
             flight.messages += 1;
             flight.bytes += entry.bytes();
             entry.on_wire = true;
-            entry.writes += 1;
             if let Some(answer) = self.answers.iter_mut().find(|answer| answer.handle == entry.handle) {
                 answer.id = entry.id;
             }

@@ -85,9 +85,11 @@ struct Agent {
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Auth {
-    /// `bearer` or `ticket`.
+    /// `bearer`, the default, or `ticket`.
+    #[cfg_attr(feature = "schema", schemars(default = "bearer"))]
     pub scheme: String,
-    /// The secret. `Debug` never shows it (clause `upgrade.redact`).
+    // Never shown by `Debug`.
+    /// The secret (clause `upgrade.redact`).
     pub token: String,
 }
 
@@ -103,13 +105,16 @@ impl std::fmt::Debug for Auth {
 pub struct Resume {
     /// The session.
     pub session: String,
-    /// What proves that it is ours. `Debug` never shows it.
+    // Never shown by `Debug`.
+    /// What proves that it is the client's.
     pub token: String,
     /// Strictly increases per session (clause `session.attempt`).
     pub attempt: u64,
     /// The highest id whose outcome the client knows.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub settled: u64,
     /// The last offset of the inbox that the client holds.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub inbox: u64,
 }
 
@@ -132,6 +137,7 @@ pub struct Send {
     /// What the message is.
     pub event: String,
     /// Opaque JSON.
+    #[cfg_attr(feature = "schema", schemars(default = "Payload::null"))]
     pub payload: Payload,
     /// Whether an answer is wanted.
     #[cfg_attr(feature = "schema", schemars(default))]
@@ -237,10 +243,15 @@ pub(super) fn owned(object: &Object<'_>, name: &str) -> Result<Option<String>, P
     Ok(object.string(name)?.map(|text| text.into_owned()))
 }
 
+/// The scheme of a credential that names none.
+fn bearer() -> String {
+    "bearer".to_owned()
+}
+
 impl Auth {
     fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
         Ok(Self {
-            scheme: object.string("scheme")?.map_or_else(|| "bearer".to_owned(), |scheme| scheme.into_owned()),
+            scheme: object.string("scheme")?.map_or_else(bearer, |scheme| scheme.into_owned()),
             token: required(owned(object, "token")?, "token")?,
         })
     }

@@ -35,6 +35,7 @@ pub enum ServerFrame {
         /// The epoch that offsets belong to.
         epoch: String,
         /// Whether nothing is missing since the offset asked for.
+        #[cfg_attr(feature = "schema", schemars(default))]
         recovered: bool,
     },
     /// The subscription does not stand.
@@ -56,6 +57,7 @@ pub enum ServerFrame {
         /// What it is.
         event: String,
         /// Opaque JSON.
+        #[cfg_attr(feature = "schema", schemars(default = "Payload::null"))]
         payload: Payload,
     },
     /// News of the token.
@@ -118,6 +120,7 @@ pub struct Ready {
     /// The session; absent at a Core server.
     pub session: Option<SessionGrant>,
     /// The highest id that was taken or refused.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub received: u64,
     /// Refusals above the hello's `settled`.
     #[cfg_attr(feature = "schema", schemars(default))]
@@ -141,7 +144,7 @@ pub struct Ready {
 #[derive(schemars::JsonSchema)]
 #[allow(dead_code)]
 struct Expiry {
-    expires_in_ms: u64,
+    expires_in_ms: Option<u64>,
 }
 
 /// What a server takes at once.
@@ -172,11 +175,14 @@ pub struct Heartbeat {
 pub struct SessionGrant {
     /// The session.
     pub id: String,
-    /// What proves that it is the client's. `Debug` never shows it.
+    // Never shown by `Debug`.
+    /// What proves that it is the client's.
     pub token: String,
     /// How long it is kept after the connection.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub ttl_ms: u64,
     /// Whether it is the one asked for.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub resumed: bool,
     /// Why it is not.
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
@@ -184,6 +190,7 @@ pub struct SessionGrant {
     /// A stable opaque id of whom it belongs to.
     pub subject: String,
     /// `process` or `durable`: what taking a send survives.
+    #[cfg_attr(feature = "schema", schemars(default = "process"))]
     pub durability: String,
 }
 
@@ -227,8 +234,10 @@ pub struct Message {
     /// 1, 2, 3… per session.
     pub offset: u64,
     /// What it is.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub event: String,
     /// Opaque JSON.
+    #[cfg_attr(feature = "schema", schemars(default = "Payload::null"))]
     pub payload: Payload,
     /// The send that this answers.
     pub re: Option<u64>,
@@ -495,6 +504,11 @@ impl Ready {
     }
 }
 
+/// What taking a send survives where the server says nothing.
+fn process() -> String {
+    "process".to_owned()
+}
+
 impl SessionGrant {
     fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
         Ok(Self {
@@ -504,7 +518,7 @@ impl SessionGrant {
             resumed: object.boolean("resumed")?,
             lost_because: object.string("lost_because")?.map(|_| LostBecause::NotFound),
             subject: required(owned(object, "subject")?, "session.subject")?,
-            durability: owned(object, "durability")?.unwrap_or_else(|| "process".to_owned()),
+            durability: owned(object, "durability")?.unwrap_or_else(process),
         })
     }
 

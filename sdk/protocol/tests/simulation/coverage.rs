@@ -1,0 +1,111 @@
+//! What a batch of worlds must have shown at least once: a run that never reaches ready proves nothing.
+
+macro_rules! sights {
+    ($($name:ident $text:literal)*) => {
+        /// Something worth having seen.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Sight {
+            $(#[doc = $text] $name,)*
+        }
+
+        impl Sight {
+            pub(crate) const ALL: &[Sight] = &[$(Sight::$name),*];
+
+            pub(crate) const fn text(self) -> &'static str {
+                match self { $(Sight::$name => $text),* }
+            }
+        }
+    };
+}
+
+sights! {
+    Ready "ready reached"
+    Resumed "session resumed"
+    ResumeFailed "resume failed"
+    Degraded "ready, but degraded"
+    Fenced "a former owner closed with 4013"
+    FencedLate "a former owner learned of it by its next send"
+    Takeover "a resume while the old connection still lived"
+    Acknowledged "a send acknowledged"
+    Refused "a send refused by the server"
+    Reoffered "a refused send offered anew"
+    Unknown "an unknown outcome"
+    SessionLost "a send unknown since its session was lost"
+    ThreeConnections "a send unknown after three connections"
+    GivenUp "a written send given up"
+    Withdrawn "a waiting send withdrawn"
+    Expired "a send expired"
+    NotReady "a send that would not wait"
+    QueueFull "a full queue"
+    TooLarge "a send over the limit"
+    SubjectChanged "a send refused since the token belongs to somebody else"
+    WindowFull "sends that wait for the window"
+    InboxWindowFull "an inbox that waits for the client"
+    InboxFull "a producer that waits for the inbox"
+    TakenAgain "a send that came twice, and was answered again"
+    KeyRecognised "a key recognised in another session"
+    AnswerBeforeAck "an answer that overtook the ack"
+    AnswerEnded "an answer to its end"
+    AnswerLost "an answer ended by the loss of its session"
+    CancelledInTime "an answer stopped before its end"
+    WorkOutlived "an answer that went on while its connection was gone"
+    NoteDelivered "a message that answers nothing"
+    NoProgress "no decision for too long"
+    ServerSilent "a silent server given up"
+    ClientSilent "a silent client given up"
+    NotReadyInTime "a server not ready in time"
+    HelloTimeout "a hello that came too late"
+    ServiceFailed "a service that did not start"
+    TokenRefused "a token refused"
+    Drained "a server that went away in order"
+    Overloaded "a connection refused for a while"
+    LateUpgrade "an upgrade that came too late"
+    RepeatedUpgrade "an upgrade that came twice"
+    OldNumber "news of a connection that was already forgotten"
+    StoppedEarly "an end that the application did not ask for"
+    ClosedUndecided "a close while sends were undecided"
+}
+
+/// How often each sight was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Coverage {
+    counts: Vec<u64>,
+    pub(crate) steps: u64,
+    pub(crate) sends: u64,
+    pub(crate) connections: u64,
+}
+
+impl Coverage {
+    pub(crate) fn new() -> Self {
+        Self { counts: vec![0; Sight::ALL.len()], steps: 0, sends: 0, connections: 0 }
+    }
+
+    pub(crate) fn saw(&mut self, sight: Sight) {
+        self.counts[sight as usize] += 1;
+    }
+
+    /// Adds a world.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += u64::from(*more > 0);
+        }
+        self.steps += other.steps;
+        self.sends += other.sends;
+        self.connections += other.connections;
+    }
+
+    /// Joins what two batches have seen.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.steps += other.steps;
+        self.sends += other.sends;
+        self.connections += other.connections;
+    }
+
+    /// Each sight, with the number of worlds that showed it.
+    pub(crate) fn sights(&self) -> impl Iterator<Item = (Sight, u64)> {
+        Sight::ALL.iter().copied().zip(self.counts.iter().copied())
+    }
+}

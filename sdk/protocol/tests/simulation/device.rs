@@ -1,0 +1,176 @@
+//! The client's side: its driver, its token provider, its application.
+
+use crate::coverage::Sight;
+use crate::plan::Action;
+use crate::scene::{Happening, Parcel, Scene};
+use readywire_protocol::SUBPROTOCOL;
+use readywire_protocol::client::{Client, Command, TokenFailure};
+use readywire_protocol::close::CloseFrame;
+use readywire_protocol::frame::Auth;
+use readywire_protocol::json::Payload;
+use readywire_protocol::time::Duration;
+
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) client: Client,
+    /// The socket that is being opened or open.
+    socket: Option<u64>,
+}
+
+impl Device {
+    pub(crate) fn new(scene: &mut Scene) -> Self {
+        let seed = scene.random.draw();
+        Self { client: Client::new(scene.plan.client.clone(), seed), socket: None }
+    }
+
+    pub(crate) fn act(&mut self, scene: &mut Scene, action: Action) {
+        scene.watch.note_line(|| format!("application {action:?}"));
+        let now = scene.now;
+        match action {
+            Action::Send { handle, event, padding, options } => {
+                let text = format!(r#"{{"send":{handle},"padding":"{}"}}"#, "x".repeat(padding));
+                let Ok(payload) = Payload::parse(&text) else { return };
+                scene.watch.offered(handle, &options);
+                self.client.send(now, handle, event, payload, options);
+            }
+            Action::Cancel(handle) => {
+                scene.watch.cancelled(handle);
+                self.client.cancel(now, handle);
+            }
+            Action::Abandon(handle) => self.client.abandon(now, handle),
+            Action::Wake => {
+                scene.watch.woken();
+                self.client.wake(now);
+            }
+            Action::Close => {
+                scene.watch.closing(self.client.unsettled());
+                let deadline = scene.random.millis(0, 5_000);
+                self.client.close(now, deadline);
+            }
+        }
+    }
+
+    /// Something came from the network.
+    pub(crate) fn read(&mut self, scene: &mut Scene, link: usize, parcel: Parcel) {
+        let number = scene.links[link].number;
+        if self.socket != Some(number) {
+            // The driver has forgotten the socket; the core must not mind what it still brings.
+            scene.watch.saw(Sight::OldNumber);
+        }
+        match parcel {
+            Parcel::Open => self.client.handle_open(scene.now, number, SUBPROTOCOL),
+            Parcel::Text(text) => {
+                if self.socket == Some(number) {
+                    scene.watch.client_read(link, &text);
+                }
+                self.client.handle_message(scene.now, number, &text);
+            }
+            Parcel::Close(frame) => self.notice(scene, number, Some(frame)),
+        }
+    }
+
+    /// The socket is gone.
+    pub(crate) fn notice(&mut self, scene: &mut Scene, number: u64, frame: Option<CloseFrame>) {
+        scene.watch.note_line(|| format!("client's socket {number} is closed: {frame:?}"));
+        if self.socket == Some(number) {
+            self.socket = None;
+        }
+        if let Some(link) = scene.link(number) {
+            scene.links[link].up = false;
+        }
+        self.client.handle_closed(scene.now, number, frame);
+    }
+
+    pub(crate) fn token(&mut self, scene: &mut Scene, number: u64, token: Result<Option<Auth>, TokenFailure>) {
+        scene.watch.note_line(|| format!("token for {number}: {}", if token.is_ok() { "given" } else { "failed" }));
+        self.client.provide_token(scene.now, number, token);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, scene: &mut Scene) {
+        scene.watch.note_line(|| "client's timer".to_owned());
+        self.client.handle_timeout(scene.now);
+    }
+
+    /// Carries out what the core asks, then tells the application.
+    pub(crate) fn settle(&mut self, scene: &mut Scene, processes_up: &[usize]) {
+        while let Some(command) = self.client.poll_command() {
+            scene.watch.command(&command);
+            match command {
+                Command::AskToken { number } => ask_token(scene, number),
+                Command::Dial { number, protocols } => {
+                    self.socket = Some(number);
+                    dial(scene, number, &protocols, processes_up);
+                }
+                Command::Transmit { number, text } => {
+                    let link = scene.link(number).filter(|_| self.socket == Some(number));
+                    scene.watch.require(link.is_some(), "only an open socket is written to", || text.clone());
+                    let Some(link) = link else { continue };
+                    scene.watch.client_wrote(link, &text);
+                    scene.to_server(link, Parcel::Text(text));
+                }
+                Command::Close { number, code, reason } => {
+                    let legal = (code == 1000 || (3000..5000).contains(&code)) && reason.len() <= 123;
+                    scene.watch.require(legal, "a page may close with 1000 or 3000 to 4999", || format!("{code}"));
+                    match code {
+                        4201 => scene.watch.saw(Sight::NotReadyInTime),
+                        4203 => scene.watch.saw(Sight::ServerSilent),
+                        4210 => scene.watch.saw(Sight::NoProgress),
+                        _ => {}
+                    }
+                    self.socket = None;
+                    if let Some(link) = scene.link(number) {
+                        scene.to_server(link, Parcel::Close(CloseFrame { code, reason }));
+                    }
+                }
+            }
+        }
+        while let Some(event) = self.client.poll_event() {
+            scene.watch.event(&event);
+        }
+        let link = self.socket.and_then(|number| scene.link(number));
+        scene.watch.client_state(link, self.client.state(), self.client.unsettled());
+    }
+}
+
+fn ask_token(scene: &mut Scene, number: u64) {
+    let (fails, slow, bad) = (scene.plan.token_fails, scene.plan.token_slow, scene.plan.token_bad);
+    let delay = if scene.strikes(slow) { scene.random.millis(0, 14_000) } else { scene.random.millis(0, 20) };
+    let subject = match scene.plan.new_subject_at {
+        Some(at) if at <= scene.now => "bob",
+        _ => "alice",
+    };
+    let token = if scene.strikes(fails) {
+        let fatal = scene.random.chance(2);
+        Err(TokenFailure { message: "the provider is down".to_owned(), fatal })
+    } else {
+        let kind = if scene.strikes(bad) { "bad" } else { "good" };
+        Ok(Some(Auth { scheme: "bearer".to_owned(), token: format!("{kind} {subject}") }))
+    };
+    scene.later(delay, Happening::Token { number, token });
+}
+
+fn dial(scene: &mut Scene, number: u64, protocols: &[String], processes_up: &[usize]) {
+    let (fails, hangs, repeats) = (scene.plan.dial_fails, scene.plan.dial_hangs, scene.plan.dial_repeats);
+    if processes_up.is_empty() || scene.strikes(fails) {
+        let delay = scene.random.millis(0, 400);
+        // Nobody answers at all now and then.
+        if !scene.random.chance(10) || scene.calm {
+            scene.later(delay, Happening::ClientNotices { number, frame: None });
+        }
+        return;
+    }
+    let mut process = *scene.random.pick(processes_up);
+    if scene.strikes(repeats) {
+        scene.watch.saw(Sight::RepeatedUpgrade);
+        scene.dial(number, protocols, process, true);
+        process = *scene.random.pick(processes_up);
+    }
+    let hangs = scene.strikes(hangs);
+    if hangs {
+        scene.watch.saw(Sight::LateUpgrade);
+    }
+    scene.dial(number, protocols, process, hangs);
+}
+
+/// A deadline that no run may need, once nothing goes wrong any more.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);

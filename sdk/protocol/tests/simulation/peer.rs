@@ -1,0 +1,64 @@
+//! A connection as its server process keeps it.
+
+use crate::coverage::Sight;
+use crate::scene::Scene;
+use readywire_protocol::frame::{Resume, Send};
+use readywire_protocol::server::{ServerConnection, Sessions};
+
+/// The session that a connection holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) id: String,
+    /// Whether the client has shown that it has the new token.
+    pub(crate) confirmed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) core: ServerConnection,
+    pub(crate) link: usize,
+    pub(crate) process: usize,
+    pub(crate) subject: Option<String>,
+    pub(crate) resume: Option<Resume>,
+    /// It waits for services.
+    pub(crate) starting: bool,
+    pub(crate) held: Option<Held>,
+    /// Sends that the application has not looked at yet.
+    pub(crate) to_decide: Vec<Send>,
+    pub(crate) closed: bool,
+}
+
+impl Peer {
+    pub(crate) fn new(core: ServerConnection, link: usize, process: usize) -> Self {
+        Self {
+            core,
+            link,
+            process,
+            subject: None,
+            resume: None,
+            starting: false,
+            held: None,
+            to_decide: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// Hands over what waits in the inbox and fits into the client's window.
+    pub(crate) fn deliver(&mut self, scene: &mut Scene, sessions: &Sessions, owner: u64) {
+        let Some(held) = &self.held else { return };
+        let mut rounds = 0;
+        while let Some((after, room)) = self.core.inbox_room() {
+            let messages = sessions.read(&held.id, owner, after, room);
+            if messages.is_empty() {
+                return;
+            }
+            rounds += 1;
+            scene.watch.require(rounds < 1_000, "what was read from the inbox is delivered", || format!("{messages:?}"));
+            if rounds >= 1_000 {
+                return;
+            }
+            messages.into_iter().for_each(|message| self.core.deliver(message));
+        }
+        scene.watch.saw(Sight::InboxWindowFull);
+    }
+}

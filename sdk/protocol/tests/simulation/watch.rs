@@ -1,0 +1,238 @@
+//! Watches both ends: keeps the trace, and the first property that did not hold.
+
+use crate::coverage::{Coverage, Sight};
+use crate::ledger::Ledger;
+use crate::wire::{Verdict, Wire};
+use readywire_protocol::client::{ClientEvent, ClientState, Command, End, Outcome};
+use readywire_protocol::close::Class;
+use readywire_protocol::frame::{ClientFrame, Hello, ServerFrame};
+use readywire_protocol::time::{Duration, Instant};
+use std::collections::VecDeque;
+
+/// The most attempts to connect within a second and within ten, beyond those that the application asked for.
+const ATTEMPTS: [(Duration, usize); 2] = [(Duration::from_secs(1), 6), (Duration::from_secs(10), 13)];
+
+/// A property that did not hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) property: String,
+    pub(crate) found: String,
+    pub(crate) trace: Vec<String>,
+}
+
+/// Sees everything, changes nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    pub(crate) coverage: Coverage,
+    pub(crate) ledger: Ledger,
+    pub(crate) failure: Option<Failure>,
+    now: Instant,
+    trace: Option<Vec<String>>,
+    wires: Vec<Wire>,
+    attempts: VecDeque<Instant>,
+    asked: u64,
+    /// The client reported its end.
+    pub(crate) end: Option<End>,
+    closing: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(traced: bool) -> Self {
+        Self {
+            coverage: Coverage::new(),
+            ledger: Ledger::default(),
+            failure: None,
+            now: Instant::default(),
+            trace: traced.then(Vec::new),
+            wires: Vec::new(),
+            attempts: VecDeque::new(),
+            asked: 0,
+            end: None,
+            closing: false,
+        }
+    }
+
+    pub(crate) fn saw(&mut self, sight: Sight) {
+        self.coverage.saw(sight);
+    }
+
+    pub(crate) fn at(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// A line of the trace; made only if somebody will read it.
+    pub(crate) fn note_line(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>9.3} {}", self.now.since_origin().as_secs_f64(), line()));
+        }
+    }
+
+    pub(crate) fn require(&mut self, kept: bool, property: &str, found: impl FnOnce() -> String) {
+        if !kept && self.failure.is_none() {
+            let trace = self.trace.clone().unwrap_or_default();
+            self.failure = Some(Failure { property: property.to_owned(), found: found(), trace });
+        }
+    }
+
+    fn judge(&mut self, link: usize, verdict: Verdict) {
+        if let Err((property, found)) = verdict {
+            self.require(false, property, || format!("link {link}: {found}"));
+        }
+    }
+
+    fn wire(&mut self, link: usize) -> &mut Wire {
+        if self.wires.len() <= link {
+            self.wires.resize_with(link + 1, Wire::default);
+        }
+        &mut self.wires[link]
+    }
+
+    /// A command of the client.
+    pub(crate) fn command(&mut self, command: &Command) {
+        self.note_line(|| format!("client  {command:?}"));
+        match command {
+            Command::AskToken { number } => {
+                self.require(*number > self.asked, "numbers of attempts increase", || number.to_string());
+                self.asked = *number;
+                self.attempted();
+            }
+            Command::Dial { number, protocols } => {
+                self.coverage.connections += 1;
+                self.require(*number == self.asked, "the token provider is asked at every attempt", || {
+                    number.to_string()
+                });
+                let first = protocols.first().map(String::as_str);
+                self.require(first == Some(readywire_protocol::SUBPROTOCOL), "the hello is never the first entry", || {
+                    format!("{protocols:?}")
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn attempted(&mut self) {
+        self.attempts.push_back(self.now);
+        if self.attempts.len() > 40 {
+            self.attempts.pop_front();
+        }
+        for (span, most) in ATTEMPTS {
+            let count = self.attempts.iter().filter(|at| self.now.saturating_since(**at) < span).count();
+            self.require(count <= most, "reconnects are bounded", || format!("{count} attempts within {span:?}"));
+        }
+    }
+
+    /// The application asks for an attempt at once.
+    pub(crate) fn woken(&mut self) {
+        self.attempts.clear();
+    }
+
+    /// The application ends the session.
+    pub(crate) fn closing(&mut self, unsettled: usize) {
+        self.closing = true;
+        if unsettled > 0 {
+            self.saw(Sight::ClosedUndecided);
+        }
+    }
+
+    pub(crate) fn client_wrote(&mut self, link: usize, text: &str) {
+        let Ok(frame) = ClientFrame::decode(text) else {
+            return self.require(false, "the client writes what can be read", || text.to_owned());
+        };
+        let verdict = self.wire(link).client_wrote(text, &frame);
+        self.judge(link, verdict);
+        match frame {
+            ClientFrame::Send(send) => {
+                let session = self.wire(link).ready_read.as_ref().map(|(_, session)| session.clone());
+                self.send_written(&session.unwrap_or_default(), &send);
+            }
+            ClientFrame::Bye(bye) => {
+                let blames = (4400..4500).contains(&bye.code);
+                self.require(!blames, "correct ends break no clause", || format!("client: {bye:?}"));
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn server_read(&mut self, link: usize, text: &str) {
+        self.note_line(|| format!("  link {link} to server: {text}"));
+        if let Ok(frame) = ClientFrame::decode(text) {
+            self.wire(link).server_read(&frame);
+        }
+    }
+
+    pub(crate) fn hello(&mut self, link: usize, hello: &Hello) {
+        self.wire(link).hello(hello);
+    }
+
+    pub(crate) fn refused(&mut self, link: usize, id: u64) {
+        self.wire(link).refused(id);
+    }
+
+    pub(crate) fn server_wrote(&mut self, link: usize, text: &str) {
+        let Ok(frame) = ServerFrame::decode(text) else {
+            return self.require(false, "the server writes what can be read", || text.to_owned());
+        };
+        let verdict = self.wire(link).server_wrote(text, &frame);
+        self.judge(link, verdict);
+        if let ServerFrame::Bye(bye) = frame {
+            let blames = (4400..4500).contains(&bye.code) || bye.class == Some(Class::Violation);
+            self.require(!blames, "correct ends break no clause", || format!("server: {bye:?}"));
+        }
+    }
+
+    pub(crate) fn client_read(&mut self, link: usize, text: &str) {
+        self.note_line(|| format!("  link {link} to client: {text}"));
+        if let Ok(frame) = ServerFrame::decode(text) {
+            self.wire(link).client_read(&frame);
+            if let ServerFrame::Ready(ready) = frame
+                && let Some(session) = ready.session
+            {
+                self.ready_for(&session.subject);
+            }
+        }
+    }
+
+    /// The client's state and what it has to do with the wire, after each step.
+    pub(crate) fn client_state(&mut self, link: Option<usize>, state: ClientState, unsettled: usize) {
+        let ready = link.is_some_and(|link| self.wire(link).ready_read.is_some());
+        self.require(ready || !state.is_ready(), "ready means that `ready` came on this connection", || {
+            format!("{state:?} on link {link:?}")
+        });
+        if state == ClientState::Degraded {
+            self.saw(Sight::Degraded);
+        }
+        if let Some(link) = link
+            && self.wire(link).is_full()
+            && unsettled > 1
+        {
+            self.saw(Sight::WindowFull);
+        }
+    }
+
+    /// An event for the application.
+    pub(crate) fn event(&mut self, event: &ClientEvent) {
+        self.note_line(|| format!("client  {event:?}"));
+        let over = self.end.is_some();
+        match event {
+            ClientEvent::State(_) => {}
+            ClientEvent::Session { id, resumed } => self.session(id, *resumed),
+            ClientEvent::InFlight { handle, id } => self.in_flight(*handle, *id),
+            ClientEvent::Settled { handle, outcome } => {
+                let refused = matches!(outcome, Outcome::Refused(_));
+                self.require(!over || refused, "after the end only refusals", || format!("{event:?}"));
+                return self.settled(*handle, outcome);
+            }
+            ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text()),
+            ClientEvent::Answer(part) => self.part(part),
+            ClientEvent::Closed(end) => {
+                let stopped = matches!(end.class, Class::Stop | Class::Reauthenticate);
+                self.require(stopped || self.closing, "the client stops only when it must", || format!("{end:?}"));
+                if !self.closing {
+                    self.saw(Sight::StoppedEarly);
+                }
+                self.end = Some(end.clone());
+            }
+        }
+        self.require(!over, "nothing after the end", || format!("{event:?}"));
+    }
+}

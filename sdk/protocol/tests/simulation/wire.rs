@@ -1,0 +1,172 @@
+//! What is seen on one connection's wire, judged without asking the cores.
+
+use readywire_protocol::config::Window;
+use readywire_protocol::frame::{ClientFrame, Hello, Limits, ServerFrame};
+use readywire_protocol::stage::Stage;
+use std::collections::VecDeque;
+
+/// A property, and how it was violated.
+pub(crate) type Verdict = Result<(), (&'static str, String)>;
+
+fn require(kept: bool, property: &'static str, found: impl FnOnce() -> String) -> Verdict {
+    if kept { Ok(()) } else { Err((property, found())) }
+}
+
+/// One connection, as somebody would see it who reads both directions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wire {
+    stage: Option<Stage>,
+    pending: Vec<String>,
+    hellos: u32,
+    window: Window,
+    resume_inbox: u64,
+    ready_written: bool,
+    /// The client has read `ready`, with these limits and this session.
+    pub(crate) ready_read: Option<(Limits, String)>,
+    /// Sends that the client wrote and that it has read no decision of: ids and bytes.
+    flight: VecDeque<(u64, u64)>,
+    last_id: u64,
+    /// The highest id that the server has read here.
+    read_id: u64,
+    acked: u64,
+    /// Refusals that the server decided and has not written.
+    owed: Vec<u64>,
+    delivered: u64,
+    /// Messages that the server wrote, and has read no `taken` of: offsets and bytes.
+    untaken: VecDeque<(u64, u64)>,
+    /// The last offset that the client has read.
+    held: u64,
+}
+
+impl Wire {
+    pub(crate) fn client_wrote(&mut self, text: &str, frame: &ClientFrame) -> Verdict {
+        match frame {
+            ClientFrame::Hello(_) => {
+                self.hellos += 1;
+                require(self.hellos == 1, "one hello per connection", || text.to_owned())
+            }
+            ClientFrame::Ping { .. } | ClientFrame::Pong { .. } | ClientFrame::Bye(_) => Ok(()),
+            other => {
+                let Some((limits, _)) = &self.ready_read else {
+                    return Err(("no application frame before ready (client)", text.to_owned()));
+                };
+                match other {
+                    ClientFrame::Send(send) => {
+                        require(send.id > self.last_id, "ids strictly increase", || text.to_owned())?;
+                        self.last_id = send.id;
+                        let bytes = send.payload.text().len() as u64;
+                        let room = (self.flight.len() as u64) < limits.max_in_flight;
+                        let sum: u64 = self.flight.iter().map(|(_, bytes)| bytes).sum();
+                        let fits = self.flight.is_empty() || sum + bytes <= limits.max_in_flight_bytes;
+                        require(room && fits, "no more in flight than `limits` allow", || text.to_owned())?;
+                        let small = text.len() as u64 <= limits.max_message_bytes;
+                        require(small, "no message over `max_message_bytes`", || text.to_owned())?;
+                        self.flight.push_back((send.id, bytes));
+                        Ok(())
+                    }
+                    ClientFrame::Taken { offset, .. } => {
+                        require(*offset <= self.held, "`taken` covers only what was delivered", || text.to_owned())
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn server_read(&mut self, frame: &ClientFrame) {
+        match frame {
+            ClientFrame::Send(send) => self.read_id = self.read_id.max(send.id),
+            ClientFrame::Taken { offset, .. } => self.untaken.retain(|(untaken, _)| untaken > offset),
+            _ => {}
+        }
+    }
+
+    /// The server has read the hello, from wherever it came.
+    pub(crate) fn hello(&mut self, hello: &Hello) {
+        self.window = hello.window.unwrap_or_default();
+        self.resume_inbox = hello.resume.as_ref().map_or(0, |resume| resume.inbox);
+        self.held = self.resume_inbox;
+    }
+
+    /// The server has decided not to take this send.
+    pub(crate) fn refused(&mut self, id: u64) {
+        self.owed.push(id);
+    }
+
+    pub(crate) fn server_wrote(&mut self, text: &str, frame: &ServerFrame) -> Verdict {
+        match frame {
+            ServerFrame::Stage(news) => {
+                use Stage::{Accepted, Authenticated, Degraded, ProcessingReady, ServicesReady};
+                let legal = match (self.stage, news.stage) {
+                    (None, Accepted) => news.connection.is_some(),
+                    (Some(Accepted), Authenticated) | (Some(Authenticated), ServicesReady) => true,
+                    (Some(Authenticated), Authenticated) => news.pending != self.pending,
+                    (Some(ProcessingReady | Degraded), Degraded) => !news.impaired.is_empty(),
+                    (Some(Degraded), ProcessingReady) => news.impaired.is_empty(),
+                    _ => false,
+                };
+                self.stage = Some(news.stage);
+                self.pending.clone_from(&news.pending);
+                require(legal, "stages one at a time, in order", || text.to_owned())
+            }
+            ServerFrame::Ready(ready) => {
+                let legal = self.stage == Some(Stage::ServicesReady) && !self.ready_written;
+                self.ready_written = true;
+                self.stage =
+                    Some(if ready.impaired.is_empty() { Stage::ProcessingReady } else { Stage::Degraded });
+                let resumed = ready.session.as_ref().is_some_and(|session| session.resumed);
+                self.delivered = if resumed { self.resume_inbox } else { 0 };
+                require(legal, "`ready` once, after SERVICES_READY", || text.to_owned())
+            }
+            ServerFrame::Ping { .. } | ServerFrame::Pong { .. } | ServerFrame::Bye(_) => Ok(()),
+            _ if !self.ready_written => Err(("no application frame before ready (server)", text.to_owned())),
+            ServerFrame::Nack(refusal) => {
+                self.owed.retain(|id| *id != refusal.id);
+                require(refusal.id > self.acked, "a nack goes out before any ack that covers it", || text.to_owned())
+            }
+            ServerFrame::Ack { id } => {
+                let legal = *id > self.acked && *id <= self.read_id;
+                require(legal, "an ack covers what came, and goes forward", || text.to_owned())?;
+                self.acked = *id;
+                let early = self.owed.iter().any(|owed| owed <= id);
+                require(!early, "a nack goes out before any ack that covers it", || text.to_owned())
+            }
+            ServerFrame::Message(message) => {
+                let next = message.offset == self.delivered + 1;
+                self.delivered = message.offset;
+                require(next, "offsets without gap or double", || text.to_owned())?;
+                let bytes = message.payload.text().len() as u64;
+                self.untaken.push_back((message.offset, bytes));
+                let sum: u64 = self.untaken.iter().map(|(_, bytes)| bytes).sum();
+                let kept = self.untaken.len() as u64 <= self.window.messages
+                    && (sum <= self.window.bytes || self.untaken.len() == 1);
+                require(kept, "no more than the window is sent and not yet taken", || {
+                    format!("{} messages, {sum} bytes of {:?}: {text}", self.untaken.len(), self.window)
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn client_read(&mut self, frame: &ServerFrame) {
+        match frame {
+            ServerFrame::Ready(ready) => {
+                let session = ready.session.as_ref();
+                if !session.is_some_and(|session| session.resumed) {
+                    self.held = 0;
+                }
+                self.ready_read =
+                    Some((ready.limits, session.map_or_else(String::new, |session| session.id.clone())));
+            }
+            ServerFrame::Ack { id } => self.flight.retain(|(flying, _)| flying > id),
+            ServerFrame::Nack(refusal) => self.flight.retain(|(flying, _)| *flying != refusal.id),
+            ServerFrame::Message(message) => self.held = self.held.max(message.offset),
+            _ => {}
+        }
+    }
+
+    /// Whether the server's limits keep the client from writing more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.ready_read.as_ref().is_some_and(|(limits, _)| self.flight.len() as u64 >= limits.max_in_flight)
+    }
+}

@@ -1,0 +1,280 @@
+//! The transcripts of `PROTOCOL.md`, replayed: each line of the client is what the client's core writes, each line of
+//! the server what the server's core writes, and neither finds anything wrong with the other.
+
+use readywire_protocol::HELLO_PREFIX;
+use readywire_protocol::client::{Client, ClientEvent, Command, SendOptions};
+use readywire_protocol::close::CloseFrame;
+use readywire_protocol::config::{ClientConfig, ServerConfig};
+use readywire_protocol::frame::{Auth, ClientFrame, ServerFrame};
+use readywire_protocol::server::{Bound, Decision, ServerConnection, ServerEvent, Transmit};
+use readywire_protocol::stage::Stage;
+use readywire_protocol::time::{Duration, Instant};
+use std::collections::VecDeque;
+
+const PROTOCOL: &str = include_str!("../PROTOCOL.md");
+const TITLES: [&str; 7] = [
+    "Cold start: services are starting",
+    "Warm start: one round trip, with the hello in the upgrade",
+    "A cut, and the session goes on",
+    "A refused send while degraded",
+    "A stream, cancelled",
+    "A bad token",
+    "Drain",
+];
+
+const OPEN: &str = "the client opens a socket, without a hello in the upgrade";
+const OPEN_WITH_HELLO: &str = "the client opens a socket, with the hello in the upgrade";
+const AGAIN: &str = ", the client backs off and asks the application for a token";
+
+fn transcript(title: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let text = PROTOCOL.split_once(&format!("\n### {title}\n")).unwrap_or_else(|| panic!("no transcript `{title}`")).1;
+    let text = text.split_once("```transcript\n").expect("a transcript").1.split_once("\n```").expect("an end").0;
+    text.lines().map(|line| {
+        let (who, what) = line.split_at(2);
+        (who, what.trim_start())
+    })
+}
+
+/// What the client wrote and did.
+struct Near {
+    client: Client,
+    now: Instant,
+    number: u64,
+    offered: Vec<String>,
+    written: VecDeque<String>,
+    handles: u64,
+    /// The handles of sends, by id.
+    sent: Vec<(u64, u64)>,
+}
+
+impl Near {
+    fn new(hello_in_upgrade: bool) -> Self {
+        let config = ClientConfig {
+            agent: ("example".to_owned(), "1.0".to_owned()),
+            hello_in_upgrade,
+            ..ClientConfig::default()
+        };
+        let mut client = Client::new(config, 7);
+        client.connect(Instant::default());
+        let mut near = Self {
+            client,
+            now: Instant::default(),
+            number: 0,
+            offered: Vec::new(),
+            written: VecDeque::new(),
+            handles: 0,
+            sent: Vec::new(),
+        };
+        near.settle();
+        near
+    }
+
+    fn settle(&mut self) {
+        while let Some(command) = self.client.poll_command() {
+            match command {
+                Command::AskToken { number } => {
+                    let token = Auth { scheme: "bearer".to_owned(), token: "t-1".to_owned() };
+                    self.client.provide_token(self.now, number, Ok(Some(token)));
+                }
+                Command::Dial { number, protocols } => (self.number, self.offered) = (number, protocols),
+                Command::Transmit { text, .. } => self.written.push_back(text),
+                Command::Close { code, reason, .. } => panic!("the client closes with {code}: {reason}"),
+            }
+        }
+        while let Some(event) = self.client.poll_event() {
+            match event {
+                ClientEvent::InFlight { handle, id } => self.sent.push((id, handle)),
+                ClientEvent::Closed(end) => panic!("the client stopped: {end:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets time pass until the client has something to say.
+    fn wait(&mut self, until: impl Fn(&Self) -> bool) {
+        for _ in 0..3 {
+            if until(self) {
+                return;
+            }
+            self.now = self.client.poll_timeout().expect("the client waits for something").max(self.now);
+            self.client.handle_timeout(self.now);
+            self.settle();
+        }
+        assert!(until(self), "the client says nothing");
+    }
+
+    /// The line of the transcript is what the client writes next.
+    fn says(&mut self, line: &str) {
+        if self.written.is_empty() {
+            match ClientFrame::decode(line).expect("a frame of the client") {
+                ClientFrame::Send(send) => {
+                    self.handles += 1;
+                    let options = SendOptions { answer: send.answer, key: send.key, ..SendOptions::default() };
+                    self.client.send(self.now, self.handles, &send.event, send.payload, options);
+                }
+                ClientFrame::Cancel { re } => {
+                    let handle = self.sent.iter().find(|(id, _)| *id == re).expect("a send with this id").1;
+                    self.client.cancel(self.now, handle);
+                }
+                _ => {}
+            }
+            self.settle();
+        }
+        self.wait(|near| !near.written.is_empty());
+        assert_eq!(self.written.pop_front().as_deref(), Some(line));
+    }
+}
+
+/// What the server wrote and did on one connection.
+struct Far {
+    core: ServerConnection,
+    undecided: VecDeque<u64>,
+    hellos: usize,
+    inbox: u64,
+}
+
+fn moment(after: Duration) -> Instant {
+    Instant::default() + after
+}
+
+impl Far {
+    fn new(id: &str, offered: &[String]) -> Self {
+        let protocols = offered.iter().map(String::as_str);
+        let core = ServerConnection::new(ServerConfig::default(), Instant::default(), id.to_owned(), protocols);
+        Self { core, undecided: VecDeque::new(), hellos: 0, inbox: 0 }
+    }
+
+    fn hears(&mut self, line: &str) {
+        self.core.handle_message(Instant::default(), line);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        while let Some(event) = self.core.poll_event() {
+            match event {
+                ServerEvent::Hello(hello) => {
+                    self.hellos += 1;
+                    self.inbox = hello.resume.map_or(0, |resume| resume.inbox);
+                }
+                ServerEvent::Send(send) => self.undecided.push_back(send.id),
+                ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } => {}
+                ServerEvent::Closed(ending) => assert_eq!(ending.clause, None, "{}", ending.reason),
+            }
+        }
+    }
+
+    /// The line of the transcript is what the server writes next.
+    fn says(&mut self, line: &str) {
+        let start = Instant::default();
+        self.settle();
+        match ServerFrame::decode(line).expect("a frame of the server") {
+            ServerFrame::Stage(news) => match news.stage {
+                Stage::Authenticated if news.pending.is_empty() => self.core.authenticated(start),
+                Stage::Authenticated => {
+                    let left = Duration::from_millis(news.deadline_ms.expect("the budget"));
+                    self.core.pending(moment(ServerConfig::default().ready_timeout - left), news.pending);
+                }
+                Stage::ServicesReady => self.core.services_ready(start),
+                Stage::Degraded | Stage::ProcessingReady => self.core.impaired(news.impaired, news.reason),
+                _ => {}
+            },
+            ServerFrame::Ready(ready) => {
+                assert_eq!(self.hellos, 1, "a hello came");
+                self.core.ready(Bound {
+                    session: ready.session,
+                    received: ready.received,
+                    refused: ready.refused,
+                    inbox: self.inbox,
+                    impaired: ready.impaired,
+                    token_expires_in: ready.token_expires_in_ms.map(Duration::from_millis),
+                });
+            }
+            ServerFrame::Ack { id } => {
+                while self.undecided.front().is_some_and(|next| *next <= id) {
+                    self.core.decide(start, self.undecided.pop_front().expect("the next"), Decision::Taken);
+                }
+                self.core.handle_timeout(moment(ServerConfig::default().ack_delay));
+            }
+            ServerFrame::Nack(refusal) => {
+                assert_eq!(self.undecided.pop_front(), Some(refusal.id));
+                self.core.decide(start, refusal.id, Decision::Refused(refusal));
+            }
+            ServerFrame::Message(message) => {
+                self.core.deliver(message);
+            }
+            ServerFrame::Drain { deadline_ms, reconnect_after_ms, .. } => {
+                let [from, to] = reconnect_after_ms[..] else { panic!("two numbers: {line}") };
+                let window = (Duration::from_millis(from), Duration::from_millis(to));
+                self.core.drain(Duration::from_millis(deadline_ms), window);
+            }
+            ServerFrame::Bye(bye) => {
+                self.core.refuse(u16::try_from(bye.code).expect("a code"), &bye.reason, None);
+            }
+            other => panic!("not replayed: {other:?}"),
+        }
+        assert_eq!(self.core.poll_transmit(), Some(Transmit::Text(line.to_owned())));
+    }
+}
+
+fn replay(title: &str) {
+    let mut near: Option<Near> = None;
+    let mut far: Option<Far> = None;
+    let lines: Vec<_> = transcript(title).collect();
+    for (at, (who, what)) in lines.iter().copied().enumerate() {
+        match who {
+            "--" if [OPEN, OPEN_WITH_HELLO].contains(&what) => {
+                let rides = what == OPEN_WITH_HELLO;
+                let near = near.get_or_insert_with(|| Near::new(rides));
+                near.wait(|near| !near.offered.is_empty());
+                assert_eq!(near.offered.iter().any(|entry| entry.starts_with(HELLO_PREFIX)), rides, "{title}: {what}");
+                near.client.handle_open(near.now, near.number, "readywire.v1");
+                near.settle();
+                // The server names the connection in its first line.
+                let first = lines[at..].iter().find(|(who, _)| *who == "S ").expect("a line of the server").1;
+                let Ok(ServerFrame::Stage(accepted)) = ServerFrame::decode(first) else { panic!("first: {first}") };
+                far = Some(Far::new(&accepted.connection.expect("an id"), &near.offered));
+            }
+            "--" => {
+                let near = near.as_mut().expect("a connection");
+                let how = what.strip_suffix(AGAIN).unwrap_or_else(|| panic!("not replayed: {what}"));
+                let frame = how.strip_prefix("the server closes with ").map(|code| {
+                    let far = far.as_mut().expect("a server");
+                    let Some(Transmit::Close { code: closed, reason }) = far.core.poll_transmit() else {
+                        panic!("{what}")
+                    };
+                    assert_eq!(code.parse(), Ok(closed));
+                    CloseFrame { code: closed, reason }
+                });
+                assert!(frame.is_some() || how == "the connection breaks off", "not replayed: {what}");
+                near.offered.clear();
+                near.client.handle_closed(near.now, near.number, frame);
+                near.settle();
+            }
+            "C " => {
+                near.as_mut().expect("a client").says(what);
+                far.as_mut().expect("a server").hears(what);
+            }
+            "S " => {
+                let near = near.as_mut().expect("a client");
+                assert_eq!(near.written, [""; 0], "{title}: the client wrote more than the transcript has");
+                far.as_mut().expect("a server").says(what);
+                near.client.handle_message(near.now, near.number, what);
+                near.settle();
+            }
+            _ => panic!("neither side: {who}{what}"),
+        }
+    }
+    let (near, mut far) = (near.expect("a client"), far.expect("a server"));
+    assert_eq!(near.written, [""; 0], "{title}: the client wrote more than the transcript has");
+    assert!(near.client.state().is_ready(), "{title}: ends ready");
+    far.settle();
+    assert_eq!(far.core.poll_transmit(), None, "{title}: the server wrote more than the transcript has");
+}
+
+#[test]
+fn every_transcript_is_what_both_ends_say() {
+    assert_eq!(PROTOCOL.matches("\n```transcript\n").count(), TITLES.len(), "every transcript is replayed");
+    for title in TITLES {
+        replay(title);
+    }
+}

@@ -1,0 +1,122 @@
+//! From the hello to `ready`.
+
+use super::{Driver, Held, Levels, Starting};
+use crate::claims::{Claims, TokenError};
+use crate::secrets;
+use crate::service::Progress;
+use readywire_protocol::close;
+use readywire_protocol::frame::{Hello, LostBecause, SessionGrant};
+use readywire_protocol::server::Bound;
+use readywire_protocol::stage::Stage;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A token may last longer than the integers of a frame can tell; nobody sees the difference.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+impl Driver {
+    pub(super) fn hello(&mut self, hello: Hello) {
+        if self.core.stage() != Stage::Accepted {
+            // Refused meanwhile: nothing is started for it.
+            return;
+        }
+        self.stranger = None;
+        let has = |level: &str| hello.capabilities.iter().any(|capability| capability == level);
+        self.levels = Levels { resume: has("resume"), answers: has("answers") };
+        match self.identify(&hello) {
+            Ok(claims) => {
+                if let Some(tap) = self.wire.tap() {
+                    tap.allow_all();
+                }
+                let start = self.hub.parts.services.connect(&claims.sub);
+                let process = self.hub.parts.services.process().progress();
+                self.services = Some(Starting { process, own: start.progress(), start });
+                // A token for ages has an end that no clock can name.
+                self.expires_at = Instant::now().checked_add(claims.expires_in());
+                self.claims = Some(claims);
+                self.resume = hello.resume.filter(|_| self.levels.resume);
+                self.core.authenticated(self.hub.now());
+                self.step(Stage::Authenticated);
+                self.progress();
+            }
+            Err(error) => self.core.refuse(error.code(), &error.to_string(), None),
+        }
+        // Spent: not kept longer than needed.
+        self.bearer = None;
+    }
+
+    fn identify(&mut self, hello: &Hello) -> Result<Claims, TokenError> {
+        let token = match (&hello.auth, &self.bearer) {
+            (Some(auth), _) if auth.scheme == "bearer" => auth.token.as_str(),
+            (Some(_), _) => return Err(TokenError::Scheme),
+            (None, Some(bearer)) => bearer.as_str(),
+            (None, None) => return Err(TokenError::Missing),
+        };
+        let claims = self.hub.parts.authority.validate(token)?;
+        let token = secrets::hash(token);
+        if self.hub.parts.faults.has_expired(&token) {
+            return Err(TokenError::Expired);
+        }
+        self.token = Some(token);
+        Ok(claims)
+    }
+
+    /// The services are further, or are looked at for the first time.
+    pub(super) fn progress(&mut self) {
+        let Some(services) = &mut self.services else { return };
+        let process = services.process.borrow_and_update().clone();
+        let own = services.own.borrow_and_update().clone();
+        match (process, own) {
+            (Progress::Failed(failure), _) | (_, Progress::Failed(failure)) => {
+                self.services = None;
+                self.core.refuse(failure.code(), &failure.to_string(), None);
+            }
+            (Progress::Ready, Progress::Ready) => self.bind(),
+            (process, own) => {
+                let names = [process, own].into_iter().flat_map(|progress| match progress {
+                    Progress::Pending(names) => names,
+                    _ => Vec::new(),
+                });
+                self.core.pending(self.hub.now(), names.collect());
+            }
+        }
+    }
+
+    /// Binds the session and says ready: from here on the next message is processed.
+    fn bind(&mut self) {
+        let (Some(claims), Some(services)) = (self.claims.clone(), self.services.take()) else { return };
+        let hub = self.hub.clone();
+        hub.parts.services.used(&claims.sub, &services.start);
+        self.core.services_ready(hub.now());
+        self.step(Stage::ServicesReady);
+        let resume = self.resume.take();
+        let token = hub.draw_secret();
+        let Ok((binding, holder)) = hub.bind(&claims.sub, self.owner, resume.as_ref(), &token) else {
+            return self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None);
+        };
+        if resume.is_some() {
+            hub.metrics.resumed(binding.resumed);
+        }
+        self.impaired = hub.parts.services.impaired().borrow().clone();
+        let resumes = self.levels.resume;
+        self.held = Some(Held { id: binding.id.clone(), holder, resumes, confirmed: false });
+        // Who does not speak Resume has no use for a session, and gets ids for the life of the connection.
+        let session = resumes.then(|| SessionGrant {
+            id: binding.id,
+            token,
+            ttl_ms: u64::try_from(hub.parts.config.session_ttl.as_millis()).unwrap_or(u64::MAX),
+            resumed: binding.resumed,
+            lost_because: (resume.is_some() && !binding.resumed).then_some(LostBecause::NotFound),
+            subject: claims.sub.clone(),
+            durability: "process".to_owned(),
+        });
+        self.core.ready(Bound {
+            session,
+            received: binding.received,
+            refused: binding.refused,
+            inbox: binding.inbox,
+            impaired: self.impaired.clone(),
+            token_expires_in: Some(claims.expires_in().min(FOR_EVER)),
+        });
+    }
+}
