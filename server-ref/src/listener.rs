@@ -91,7 +91,7 @@ impl Default for Tap {
 }
 
 impl Tap {
-    /// Lets so many more bytes in, give or take one read; then the socket reads as if it had ended.
+    /// Lets so many more bytes in, give or take one read; then reading is an error.
     pub fn allow(&self, bytes: u64) {
         self.allowance.store(bytes, Ordering::Relaxed);
     }
@@ -146,7 +146,8 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.tap.is_exhausted() {
-            return Poll::Ready(Ok(()));
+            // Not the end of the stream: what is written still has to arrive.
+            return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
         }
         let before = buffer.filled().len();
         let read = self.stream()?.poll_read(context, buffer);
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_allowance_that_is_used_up_reads_as_the_end() {
+    async fn an_allowance_ends_reading_and_not_writing() {
         let (mut socket, mut client) = pair().await;
         let tap = socket.tap.clone();
         tap.allow(5);
@@ -217,7 +218,8 @@ mod tests {
         socket.read_exact(&mut read).await.unwrap();
         assert!(tap.is_exhausted());
         client.write_all(b"more").await.unwrap();
-        assert_eq!(socket.read(&mut read).await.unwrap(), 0);
+        assert_eq!(socket.read(&mut read).await.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        socket.write_all(b"enough").await.unwrap();
         tap.allow_all();
         assert_eq!(socket.read(&mut read).await.unwrap(), 4);
     }

@@ -52,3 +52,8 @@ pub use messages::{Message, Messages, States};
 pub use options::{Options, SendOptions};
 pub use readywire_protocol::client::{ClientState as State, End, StateChange, TokenFailure};
 pub use sending::{Acknowledged, Sending};
+
+/// The example of the project's README, held to the code.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -6,6 +6,7 @@ use readywire::{clock, redaction, remedy};
 use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, StateChange};
 use readywire_protocol::close::Class;
 use readywire_protocol::json::{ObjectWriter, Payload};
+use readywire_protocol::time::milliseconds;
 use wasm_bindgen::prelude::JsValue;
 
 pub(crate) struct Sink {
@@ -35,7 +36,7 @@ impl Sink {
         nullable(&mut event, "reason", change.reason.as_deref());
         nullable(&mut event, "connection", change.connection.as_deref());
         event.integer("attempt", change.attempt);
-        let wait = change.retry_at.map(|at| at.saturating_since(clock::now()).as_millis() as u64);
+        let wait = change.retry_at.map(|at| milliseconds(at.saturating_since(clock::now())));
         nullable_integer(&mut event, "retry_in_ms", wait);
         nullable_integer(&mut event, "code", change.code.map(u64::from));
         self.tell(event, None);

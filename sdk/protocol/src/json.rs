@@ -7,7 +7,7 @@
 use crate::clause::Clause;
 use crate::error::PeerMisbehaved;
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::str::Chars;
 use std::sync::Arc;
 
 /// The deepest nesting a frame may have (clause `frame.depth`).
@@ -31,9 +31,9 @@ impl Payload {
         scanner.space();
         let start = scanner.at;
         scanner.value(2)?;
-        let end = scanner.at;
+        let value = scanner.since(start);
         scanner.end()?;
-        Ok(Self(text[start..end].into()))
+        Ok(Self(value.into()))
     }
 
     /// The JSON value `null`.
@@ -219,44 +219,52 @@ fn integer(raw: &str) -> Option<u64> {
 }
 
 fn unescape(quoted: &str) -> Result<Cow<'_, str>, PeerMisbehaved> {
-    let inner = &quoted[1..quoted.len() - 1];
-    if !inner.contains('\\') {
+    let inner = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default();
+    if !inner.bytes().any(|byte| byte == b'\\') {
         return Ok(Cow::Borrowed(inner));
     }
-    let lone = || wrong(Clause::FrameMalformed, "half of a surrogate pair in a string");
     let mut text = String::with_capacity(inner.len());
-    let mut rest = inner;
-    while let Some(at) = rest.find('\\') {
-        text.push_str(&rest[..at]);
-        let escape = rest.as_bytes()[at + 1];
-        rest = &rest[at + 2..];
-        match escape {
-            b'n' => text.push('\n'),
-            b't' => text.push('\t'),
-            b'r' => text.push('\r'),
-            b'b' => text.push('\u{8}'),
-            b'f' => text.push('\u{c}'),
-            b'u' => {
-                let mut unit = hex(rest);
-                rest = &rest[4..];
-                if (0xD800..0xDC00).contains(&unit) {
-                    let low = rest.strip_prefix("\\u").map(hex).filter(|low| (0xDC00..0xE000).contains(low));
-                    let low = low.ok_or_else(lone)?;
-                    unit = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
-                    rest = &rest[6..];
-                }
-                text.push(char::from_u32(unit).ok_or_else(lone)?);
-            }
-            other => text.push(other as char),
+    let mut characters = inner.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            text.push(character);
+            continue;
         }
+        // The scanner let nothing else pass.
+        let Some(escape) = characters.next() else { break };
+        text.push(match escape {
+            'n' => '\n',
+            't' => '\t',
+            'r' => '\r',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'u' => match code_point(&mut characters) {
+                Some(character) => character,
+                None => return Err(wrong(Clause::FrameMalformed, "half of a surrogate pair in a string")),
+            },
+            other => other,
+        });
     }
-    text.push_str(rest);
     Ok(Cow::Owned(text))
 }
 
-/// The four hexadecimal digits that the scanner found at the start of `text`.
-fn hex(text: &str) -> u32 {
-    text.bytes().take(4).fold(0, |value, byte| value * 16 + (byte as char).to_digit(16).unwrap_or(0))
+/// What `\u` names: one unit, or two that are a pair.
+fn code_point(characters: &mut Chars<'_>) -> Option<char> {
+    let unit = hex(characters);
+    if !(0xD800..0xDC00).contains(&unit) {
+        return char::from_u32(unit);
+    }
+    let paired = characters.next() == Some('\\') && characters.next() == Some('u');
+    let low = if paired { hex(characters) } else { 0 };
+    if !(0xDC00..0xE000).contains(&low) {
+        return None;
+    }
+    char::from_u32(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00))
+}
+
+/// The four hexadecimal digits that the scanner found.
+fn hex(characters: &mut Chars<'_>) -> u32 {
+    characters.take(4).fold(0, |value, digit| value * 16 + digit.to_digit(16).unwrap_or(0))
 }
 
 struct Scanner<'a> {
@@ -267,6 +275,11 @@ struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// What was walked over since `start`.
+    fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
     }
 
     fn malformed(&self, expected: &str) -> PeerMisbehaved {
@@ -295,7 +308,7 @@ impl<'a> Scanner<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Object<'a>, PeerMisbehaved> {
         let mut members: Vec<(Cow<'a, str>, &'a str)> = Vec::new();
-        self.members(depth, |name, raw| {
+        self.members(depth, &mut |name, raw| {
             let name = unescape(name)?;
             if members.len() == MAX_MEMBERS {
                 return Err(wrong(Clause::FrameMalformed, "more than 64 members in an object"));
@@ -311,14 +324,14 @@ impl<'a> Scanner<'a> {
 
     fn array(&mut self, depth: usize) -> Result<Vec<&'a str>, PeerMisbehaved> {
         let mut elements = Vec::new();
-        self.elements(depth, |raw| elements.push(raw))?;
+        self.elements(depth, &mut |raw| elements.push(raw))?;
         Ok(elements)
     }
 
     fn members(
         &mut self,
         depth: usize,
-        mut member: impl FnMut(&'a str, &'a str) -> Result<(), PeerMisbehaved>,
+        member: &mut dyn FnMut(&'a str, &'a str) -> Result<(), PeerMisbehaved>,
     ) -> Result<(), PeerMisbehaved> {
         if !self.eat(b'{') {
             return Err(self.malformed("an object"));
@@ -331,7 +344,7 @@ impl<'a> Scanner<'a> {
             self.space();
             let name = self.at;
             self.string()?;
-            let name = &self.text[name..self.at];
+            let name = self.since(name);
             self.space();
             if !self.eat(b':') {
                 return Err(self.malformed("`:`"));
@@ -339,7 +352,7 @@ impl<'a> Scanner<'a> {
             self.space();
             let value = self.at;
             self.value(depth + 1)?;
-            member(name, &self.text[value..self.at])?;
+            member(name, self.since(value))?;
             self.space();
             if self.eat(b'}') {
                 return Ok(());
@@ -350,7 +363,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn elements(&mut self, depth: usize, mut element: impl FnMut(&'a str)) -> Result<(), PeerMisbehaved> {
+    fn elements(&mut self, depth: usize, element: &mut dyn FnMut(&'a str)) -> Result<(), PeerMisbehaved> {
         if !self.eat(b'[') {
             return Err(self.malformed("an array"));
         }
@@ -362,7 +375,7 @@ impl<'a> Scanner<'a> {
             self.space();
             let value = self.at;
             self.value(depth + 1)?;
-            element(&self.text[value..self.at]);
+            element(self.since(value));
             self.space();
             if self.eat(b']') {
                 return Ok(());
@@ -377,13 +390,14 @@ impl<'a> Scanner<'a> {
     fn value(&mut self, depth: usize) -> Result<(), PeerMisbehaved> {
         match self.peek() {
             Some(b'{' | b'[') if depth > MAX_DEPTH => Err(wrong(Clause::FrameDepth, "nested deeper than 64")),
-            Some(b'{') => self.members(depth, |_, _| Ok(())),
-            Some(b'[') => self.elements(depth, |_| ()),
+            Some(b'{') => self.members(depth, &mut |_, _| Ok(())),
+            Some(b'[') => self.elements(depth, &mut |_| ()),
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             _ => {
+                let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
                 for word in ["true", "false", "null"] {
-                    if self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+                    if rest.starts_with(word.as_bytes()) {
                         self.at += word.len();
                         return Ok(());
                     }
@@ -566,7 +580,10 @@ impl ObjectWriter {
 }
 
 fn write_integer(text: &mut String, value: u64) {
-    let _ = write!(text, "{value}");
+    if value >= 10 {
+        write_integer(text, value / 10);
+    }
+    text.push(char::from(b'0' + (value % 10) as u8));
 }
 
 fn write_string(text: &mut String, value: &str) {

@@ -1,6 +1,6 @@
 //! Jitter from a seed that the driver draws: the core itself knows no randomness, so that a run can be repeated.
 
-use crate::time::Duration;
+use crate::time::{Duration, milliseconds};
 
 /// SplitMix64: small, and good enough to keep clients from retrying in step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +21,8 @@ impl Random {
 
     /// Somewhere from zero to `bound`, to the millisecond.
     pub(crate) fn up_to(&mut self, bound: Duration) -> Duration {
-        let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX - 1);
-        Duration::from_millis(self.next() % (bound + 1))
+        // Never zero, and without the 128-bit arithmetic that the browser bundle would have to carry.
+        let steps = milliseconds(bound).saturating_add(1);
+        Duration::from_millis(self.next().checked_rem(steps).unwrap_or_default())
     }
 }

@@ -39,6 +39,11 @@ impl Sub<Duration> for Instant {
     }
 }
 
+/// The whole milliseconds of a duration. `Duration::as_millis` would bring 128-bit arithmetic into the browser bundle.
+pub fn milliseconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1000).saturating_add(u64::from(duration.subsec_millis()))
+}
+
 /// The earlier of two deadlines, either of which may be unset.
 pub(crate) fn earliest(left: Option<Instant>, right: Option<Instant>) -> Option<Instant> {
     match (left, right) {

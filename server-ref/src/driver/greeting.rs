@@ -22,7 +22,8 @@ impl Driver {
         }
         self.stranger = None;
         let has = |level: &str| hello.capabilities.iter().any(|capability| capability == level);
-        self.levels = Levels { resume: has("resume"), answers: has("answers") };
+        // Answers come over the inbox, so they need Resume.
+        self.levels = Levels { resume: has("resume"), answers: has("resume") && has("answers") };
         match self.identify(&hello) {
             Ok(claims) => {
                 if let Some(tap) = self.wire.tap() {

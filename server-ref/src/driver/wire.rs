@@ -14,8 +14,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
-/// How long the other end may take to read the last words and answer the close frame.
-const CLOSING: Duration = Duration::from_secs(2);
+/// How long the other end may take to read the last words, and then to answer the close frame.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(1);
 /// So many bytes waiting to be written, and the inbox keeps the rest.
 const ROOM: usize = 256 << 10;
 /// So many, of whatever kind, and the client has stopped reading.
@@ -127,14 +128,22 @@ impl Wire {
 
     /// Writes the rest, and waits for the other end's close frame, so that the last words are not lost to a reset.
     pub(super) async fn finish(&mut self) {
-        let finished = poll_fn(|context| {
-            let written = self.poll_write(context);
-            while let Some(_frame) = ready!(self.socket.poll_next_unpin(context)).and_then(Result::ok) {}
-            written.map(drop)
-        });
-        let in_time = tokio::time::timeout(CLOSING, finished).await.is_ok();
+        let written = tokio::time::timeout(LAST_WORDS, poll_fn(|context| self.poll_finish(context).0)).await.is_ok();
+        let closed = tokio::time::timeout(ANSWER, poll_fn(|context| self.poll_finish(context).1));
+        let in_time = written && closed.await.is_ok();
         if let Some(tap) = self.tap.as_ref().filter(|_| self.broken || !in_time) {
             tap.linger();
+        }
+    }
+
+    /// Whether everything is written, and whether the other end has closed; what it still says is dropped.
+    fn poll_finish(&mut self, context: &mut Context<'_>) -> (Poll<()>, Poll<()>) {
+        let written = self.poll_write(context).map(drop);
+        loop {
+            match self.socket.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                ended => return (written, ended.map(drop)),
+            }
         }
     }
 

@@ -1,25 +1,26 @@
 //! The page's monotonic clock and its timers. They work in workers, too.
 
 use gloo_timers::future::TimeoutFuture;
-use readywire_protocol::time::{Duration, Instant};
+use readywire_protocol::time::{Duration, Instant, milliseconds};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
-    fn milliseconds() -> f64;
+    fn elapsed() -> f64;
 }
 
 /// The time since the page began.
 pub fn now() -> Instant {
-    Instant::from_origin(Duration::from_micros((milliseconds() * 1000.0) as u64))
+    Instant::from_origin(Duration::from_micros((elapsed() * 1000.0) as u64))
 }
 
 /// Ends not before `duration` is over; may end early if that is far away, as any timer of the driver may.
 pub async fn sleep(duration: Duration) {
     // Rounded up: a timer that fires early against this clock would do nothing, and nobody would arm it again.
-    let milliseconds = duration.as_micros().div_ceil(1000).min(i32::MAX as u128);
-    TimeoutFuture::new(milliseconds as u32).await;
+    let part = u64::from(!duration.subsec_nanos().is_multiple_of(1_000_000));
+    let rounded = milliseconds(duration).saturating_add(part).min(i32::MAX as u64);
+    TimeoutFuture::new(rounded as u32).await;
 }
 
 /// Something different each time, for jitter.

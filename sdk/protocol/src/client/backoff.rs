@@ -69,7 +69,8 @@ impl Backoff {
         if class == Class::Immediately && !self.immediate_used {
             self.immediate_used = true;
             let Some((from, to)) = window else { return Some(Duration::ZERO) };
-            return Some(from.min(config.retry_after_cap) + self.random.up_to(to.saturating_sub(from)));
+            let spread = self.random.up_to(to.saturating_sub(from));
+            return Some(from.min(config.retry_after_cap).saturating_add(spread));
         }
         let bound = match self.failures {
             0 => config.backoff_first,

@@ -148,7 +148,7 @@ impl Connection {
         }
         if progress {
             // Only progress moves the deadline, so that a server cannot say "soon" for ever (clause `stage.progress`).
-            let budget = news.deadline_ms.map(|budget| Duration::from_millis(budget) + config.stage_grace);
+            let budget = news.deadline_ms.map(|budget| Duration::from_millis(budget).saturating_add(config.stage_grace));
             self.stage_deadline = Some(now + budget.unwrap_or(config.stage_timeout));
         }
         Ok(Inbound::StageChanged)

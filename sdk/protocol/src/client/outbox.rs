@@ -22,8 +22,12 @@ pub(super) struct Entry {
     pub(super) losses: u32,
     /// Whether it was written on this connection.
     pub(super) on_wire: bool,
-    /// The refusal that it waits out, and the service that this refusal named.
-    pub(super) held: Option<(String, Rejection)>,
+    /// The service whose return it waits for.
+    pub(super) held: Option<String>,
+    /// The last refusal, if it is being offered anew.
+    pub(super) refusal: Option<Rejection>,
+    /// It was written in a session that was lost before it was decided: somebody may have taken it.
+    pub(super) uncertain: bool,
     /// How often it was offered anew.
     pub(super) reoffers: u32,
     /// The application has its outcome; only its place in the window is left.
@@ -84,12 +88,27 @@ impl Outbox {
         self.written.remove(index)
     }
 
+    /// Gives up a written send that was not given up before. One that is not on the wire now is never written again; one
+    /// that is keeps its place in the window.
+    pub(super) fn give_up(&mut self, handle: u64) -> Option<Entry> {
+        let index = self.written.iter().position(|entry| entry.handle == handle && !entry.given_up)?;
+        if !self.written[index].on_wire {
+            return self.written.remove(index).map(|entry| Entry { given_up: true, ..entry });
+        }
+        self.written[index].given_up = true;
+        Some(self.written[index].clone())
+    }
+
     /// Puts a refused send back to wait, before what was never written and behind what waits like it.
     pub(super) fn hold(&mut self, mut entry: Entry, service: String, rejection: Rejection) {
         entry.id = 0;
         entry.on_wire = false;
         entry.reoffers += 1;
-        entry.held = Some((service, rejection));
+        // A refusal is a decision: what comes now is a new send.
+        entry.losses = 0;
+        entry.uncertain = false;
+        entry.held = Some(service);
+        entry.refusal = Some(rejection);
         let place = self.waiting.iter().take_while(|other| other.held.is_some()).count();
         self.waiting.insert(place, entry);
     }

@@ -188,6 +188,8 @@ impl Client {
             losses: 0,
             on_wire: false,
             held: None,
+            refusal: None,
+            uncertain: false,
             reoffers: 0,
             given_up: false,
         });
@@ -214,17 +216,16 @@ impl Client {
     /// Gives a send up: withdrawn if it was never written, unknown if it was (clause `send.one_outcome`).
     pub fn abandon(&mut self, now: Instant, handle: u64) {
         if let Some(index) = self.outbox.waiting.iter().position(|entry| entry.handle == handle) {
-            let entry = self.outbox.waiting.remove(index);
             let refusal = Rejection::local("withdrawn", "withdrawn before it was written", false);
-            entry.into_iter().for_each(|entry| self.settle(&entry, Outcome::Refused(refusal.clone())));
-        } else if let Some(entry) = self.outbox.written.iter_mut().find(|entry| entry.handle == handle)
-            && !entry.given_up
-        {
-            entry.given_up = true;
-            let entry = entry.clone();
+            if let Some(entry) = self.outbox.waiting.remove(index) {
+                self.settle_unwritten(&entry, "given_up", Outcome::Refused(refusal));
+            }
+        } else if let Some(entry) = self.outbox.give_up(handle) {
             self.settle(&entry, Outcome::Unknown { code: "given_up" });
         }
         self.flush(now);
+        self.finish_closing(now);
+        self.announce();
     }
 
     /// Ends the session: refuses new sends, lets what is under way be decided until `deadline`, then says `bye`.
@@ -349,11 +350,8 @@ impl Client {
     /// The deadline that `poll_timeout` named may have passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         for entry in self.outbox.expired(now) {
-            let outcome = match &entry.held {
-                Some((_, rejection)) => Outcome::Refused(rejection.clone()),
-                None => Outcome::Expired,
-            };
-            self.settle(&entry, outcome);
+            let outcome = entry.refusal.clone().map_or(Outcome::Expired, Outcome::Refused);
+            self.settle_unwritten(&entry, "session_lost", outcome);
         }
         match self.phase {
             Phase::AskingToken { deadline } if deadline <= now => {
@@ -536,7 +534,9 @@ impl Client {
         for entry in undecided {
             self.settle(&entry, Outcome::Unknown { code: "three_connections" });
         }
+        // The hello has told it.
         self.inbox.told = self.inbox.held;
+        self.inbox.untold_bytes = 0;
         Ok(())
     }
 
@@ -551,6 +551,7 @@ impl Client {
             if entry.key.is_some() && !stranger && !entry.given_up && entry.losses < MAX_LOSSES {
                 entry.id = 0;
                 entry.on_wire = false;
+                entry.uncertain = true;
                 again.push_back(entry);
             } else {
                 self.settle(&entry, Outcome::Unknown { code: "session_lost" });
@@ -561,7 +562,7 @@ impl Client {
         if stranger {
             let refusal = Rejection::local("subject_changed", "the token now belongs to somebody else", false);
             for entry in std::mem::take(&mut self.outbox.waiting) {
-                self.settle(&entry, Outcome::Refused(refusal.clone()));
+                self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal.clone()));
             }
         }
         let waiting = &self.outbox.waiting;
@@ -696,7 +697,7 @@ impl Client {
             return;
         }
         for entry in &mut self.outbox.waiting {
-            if entry.held.as_ref().is_some_and(|(service, _)| !connection.impaired.contains(service)) {
+            if entry.held.as_ref().is_some_and(|service| !connection.impaired.contains(service)) {
                 entry.held = None;
             }
         }
@@ -710,6 +711,11 @@ impl Client {
         }
     }
 
+    /// `outcome`, unless a session that was lost may have taken it: then nobody can tell (clause `send.one_outcome`).
+    fn settle_unwritten(&mut self, entry: &Entry, code: &'static str, outcome: Outcome) {
+        self.settle(entry, if entry.uncertain { Outcome::Unknown { code } } else { outcome });
+    }
+
     /// Writes what the window allows: first what was written before and is undecided, then what waits.
     fn flush(&mut self, now: Instant) {
         let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready) else { return };
@@ -721,18 +727,37 @@ impl Client {
             flight.messages < limits.max_in_flight.max(1)
                 && (first || flight.bytes + bytes <= limits.max_in_flight_bytes)
         };
+        let cancelled = |entry: &Entry| {
+            self.answers.iter().any(|answer| answer.handle == entry.handle && answer.cancelled)
+        };
         let mut blocked = false;
-        for entry in self.outbox.written.iter_mut().filter(|entry| !entry.on_wire) {
+        let mut index = 0;
+        while let Some(entry) = self.outbox.written.get_mut(index) {
+            index += 1;
+            if entry.on_wire {
+                continue;
+            }
             if !fits(&flight, entry.bytes()) {
                 blocked = true;
                 break;
             }
+            let text = wire(entry);
+            if text.len() as u64 > limits.max_message_bytes {
+                // This server takes less than the one before. It was not taken: `received` would cover it.
+                index -= 1;
+                unsendable.extend(self.outbox.written.remove(index));
+                continue;
+            }
             flight.messages += 1;
             flight.bytes += entry.bytes();
             entry.on_wire = true;
-            ready.write_text(wire(entry));
+            ready.write_text(text);
+            if cancelled(entry) {
+                // The server did not know the send when the cancel was written.
+                ready.write(&ClientFrame::Cancel { re: entry.id });
+            }
         }
-        let mut index = 0;
+        index = 0;
         while !blocked && index < self.outbox.waiting.len() {
             let entry = &self.outbox.waiting[index];
             if entry.held.is_some() {
@@ -759,11 +784,15 @@ impl Client {
             }
             self.events.push_back(ClientEvent::InFlight { handle: entry.handle, id: entry.id });
             ready.write_text(text);
+            if self.answers.iter().any(|answer| answer.handle == entry.handle && answer.cancelled) {
+                ready.write(&ClientFrame::Cancel { re: entry.id });
+            }
             self.outbox.written.push_back(entry);
         }
         for entry in unsendable {
             let message = "larger than the server takes";
-            self.settle(&entry, Outcome::Refused(Rejection::local("too_large", message, false)));
+            let refusal = Rejection::local("too_large", message, false);
+            self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal));
         }
         if flight.messages == 0 {
             self.progress_deadline = None;
@@ -791,23 +820,24 @@ impl Client {
     }
 
     fn violated(&mut self, now: Instant, misbehaved: PeerMisbehaved) {
-        let code = misbehaved.code();
-        let bye = Bye {
-            code: u64::from(code),
-            reason: misbehaved.to_string(),
-            class: None,
-            retry_after_ms: None,
-            clause: Some(misbehaved.clause.id().to_owned()),
-        };
-        if let Some(connection) = &mut self.connection {
-            connection.bye(bye);
-        }
         let clause = Some(misbehaved.clause.id().to_owned());
-        self.drop_connection(now, Loss { clause, ..Loss::local(code, misbehaved.to_string()) });
+        self.drop_connection(now, Loss { clause, ..Loss::local(misbehaved.code(), misbehaved.to_string()) });
     }
 
-    /// Ends the connection from this side.
+    /// Ends the connection from this side: `bye` first (clause `close.bye_first`), though not to a server that never
+    /// showed that it speaks this protocol.
     fn drop_connection(&mut self, now: Instant, loss: Loss) {
+        if let Some(connection) = &mut self.connection
+            && (connection.stage > Stage::Connecting || loss.code != close::NOT_READY_IN_TIME)
+        {
+            connection.bye(Bye {
+                code: u64::from(loss.code),
+                reason: loss.reason.clone(),
+                class: None,
+                retry_after_ms: None,
+                clause: loss.clause.clone(),
+            });
+        }
         self.drain_transmits();
         let reason = close::cut_reason(&loss.reason).to_owned();
         // A page may close with 1000 and 3000 to 4999 only.
@@ -864,8 +894,8 @@ impl Client {
             self.settle(&entry, Outcome::Unknown { code: "closed" });
         }
         for entry in std::mem::take(&mut self.outbox.waiting) {
-            let refusal = entry.held.clone().map_or_else(|| refusal.clone(), |(_, rejection)| rejection);
-            self.settle(&entry, Outcome::Refused(refusal));
+            let refusal = entry.refusal.clone().unwrap_or_else(|| refusal.clone());
+            self.settle_unwritten(&entry, "closed", Outcome::Refused(refusal));
         }
         let answers = std::mem::take(&mut self.answers);
         self.end_answers(answers, "closed", "the client was closed before the answer ended");
@@ -887,15 +917,6 @@ impl Client {
             return;
         }
         self.tell_taken();
-        if let Some(connection) = &mut self.connection {
-            connection.bye(Bye {
-                code: u64::from(close::NORMAL),
-                reason: "closed by the application".to_owned(),
-                class: None,
-                retry_after_ms: None,
-                clause: None,
-            });
-        }
         let loss = Loss { class: Class::Stop, ..Loss::local(close::NORMAL, "closed by the application") };
         if matches!(self.phase, Phase::Open | Phase::Dialling { .. }) {
             self.drop_connection(now, loss);

@@ -60,9 +60,14 @@ pub struct Ending {
     pub clause: Option<Clause>,
     /// The last stage confirmed.
     pub stage: Stage,
-    /// Whether the client ended its session with it.
+    /// Whether its session ends with it: the client said so, or cannot resume.
     pub ends_session: bool,
 }
+
+/// The levels beyond Core that this end speaks. The second stands on the first.
+const LEVELS: [&str; 2] = [RESUME, ANSWERS];
+const RESUME: &str = "resume";
+const ANSWERS: &str = "answers";
 
 /// What became of a send.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,6 +105,7 @@ pub struct ServerConnection {
     id: String,
     stage: Stage,
     greeted: bool,
+    levels: Vec<String>,
     early_frames: u32,
     early_bytes: u64,
     pending: Vec<String>,
@@ -136,6 +142,7 @@ impl ServerConnection {
             id,
             stage: Stage::Connecting,
             greeted: false,
+            levels: Vec::new(),
             early_frames: 0,
             early_bytes: 0,
             pending: Vec::new(),
@@ -223,10 +230,14 @@ impl ServerConnection {
         self.ready_deadline = None;
         self.last_id = bound.received;
         self.last_delivered = bound.inbox;
-        let capabilities =
-            if bound.session.is_some() { vec!["resume".to_owned(), "answers".to_owned()] } else { Vec::new() };
+        // A client that cannot resume is told of no session (clause `frame.level`).
+        let session = bound.session.filter(|_| self.agreed(RESUME));
+        if session.is_none() {
+            self.levels.clear();
+        }
+        let capabilities = self.levels.clone();
         self.write(&ServerFrame::Ready(Box::new(Ready {
-            session: bound.session,
+            session,
             received: bound.received,
             refused: bound.refused,
             impaired: bound.impaired,
@@ -263,6 +274,7 @@ impl ServerConnection {
         if self.stage == Stage::Closed {
             return;
         }
+        let refused = matches!(decision, Decision::Refused(_));
         if let Decision::Refused(refusal) = decision {
             // A nack goes out before any ack that covers it (clause `nack.before_ack`).
             self.write(&ServerFrame::Nack(Refusal { id, ..refusal }));
@@ -271,6 +283,10 @@ impl ServerConnection {
         self.ack = Some(id);
         let half = self.config.in_flight.messages / 2;
         let bytes: u64 = self.undecided.iter().take(index + 1).map(|(_, bytes)| bytes).sum();
+        if refused {
+            // The client may use the place as soon as it reads the nack (clause `send.window`).
+            self.undecided_bytes -= self.undecided.remove(index).map_or(0, |(_, bytes)| bytes);
+        }
         if covered >= half.max(1) || bytes >= self.config.in_flight.bytes / 2 {
             self.acknowledge();
         } else if self.ack_due.is_none() {
@@ -280,6 +296,9 @@ impl ServerConnection {
 
     /// After which offset the client's window has room, for how many messages and bytes; `None` if it has none.
     pub fn inbox_room(&self) -> Option<(u64, Window)> {
+        if !self.agreed(RESUME) {
+            return None;
+        }
         let messages = self.window.messages.checked_sub(self.delivered.len() as u64).filter(|room| *room > 0)?;
         // One message always passes an empty window, however large, or it could never pass.
         let bytes = if self.delivered.is_empty() {
@@ -439,18 +458,33 @@ impl ServerConnection {
                 return Err(PeerMisbehaved::new(Clause::ReadyGate, found));
             }
             ClientFrame::Send(send) => return self.send(send, text.len() as u64),
-            ClientFrame::Taken { offset, topic: None } => return self.taken(now, offset),
-            ClientFrame::Cancel { re } => self.events.push_back(ServerEvent::Cancel { re }),
+            ClientFrame::Taken { offset, topic: None } if self.agreed(RESUME) => return self.taken(now, offset),
+            ClientFrame::Cancel { re } if self.agreed(ANSWERS) => self.events.push_back(ServerEvent::Cancel { re }),
             ClientFrame::Taken { topic: Some(_), .. } => {}
-            ClientFrame::Subscribe { .. } | ClientFrame::Unsubscribe { .. } | ClientFrame::Auth(_) => {
+            ClientFrame::Taken { .. }
+            | ClientFrame::Cancel { .. }
+            | ClientFrame::Subscribe { .. }
+            | ClientFrame::Unsubscribe { .. }
+            | ClientFrame::Auth(_) => {
                 return Err(PeerMisbehaved::new(Clause::FrameLevel, "a frame of a level that was not agreed"));
             }
         }
         Ok(())
     }
 
-    fn hello(&mut self, hello: Hello) {
+    /// Whether both ends listed this level.
+    fn agreed(&self, level: &str) -> bool {
+        self.levels.iter().any(|agreed| agreed == level)
+    }
+
+    fn hello(&mut self, mut hello: Hello) {
         self.greeted = true;
+        if hello.capabilities.iter().any(|level| level == RESUME) {
+            let both = LEVELS.into_iter().filter(|level| hello.capabilities.iter().any(|theirs| theirs == level));
+            self.levels = both.map(str::to_owned).collect();
+        } else {
+            hello.resume = None;
+        }
         self.hello_deadline = None;
         if let Some(window) = hello.window {
             self.window = window;
@@ -458,7 +492,7 @@ impl ServerConnection {
         self.events.push_back(ServerEvent::Hello(Box::new(hello)));
     }
 
-    fn send(&mut self, send: Send, bytes: u64) -> Result<(), PeerMisbehaved> {
+    fn send(&mut self, mut send: Send, bytes: u64) -> Result<(), PeerMisbehaved> {
         if send.id <= self.last_id && self.undecided.back().is_some_and(|(last, _)| send.id <= *last) {
             return Err(PeerMisbehaved::new(Clause::SendIdIncreasing, "an id that is not above the one before"));
         }
@@ -468,6 +502,8 @@ impl ServerConnection {
         self.last_id = self.last_id.max(send.id);
         self.undecided.push_back((send.id, bytes));
         self.undecided_bytes += bytes;
+        send.answer &= self.agreed(ANSWERS);
+        send.key = send.key.filter(|_| self.agreed(RESUME));
         self.events.push_back(ServerEvent::Send(send));
         Ok(())
     }
@@ -534,6 +570,7 @@ impl ServerConnection {
             return;
         }
         let stage = std::mem::replace(&mut self.stage, Stage::Closed);
+        let ends_session = ends_session || !self.agreed(RESUME);
         self.events.push_back(ServerEvent::Closed(Ending { code, reason, clause, stage, ends_session }));
     }
 }

@@ -222,12 +222,29 @@ impl Sessions {
         if let Some(refusal) = refuse {
             let refusal = Refusal { id: send.id, ..refusal };
             session.refused.insert(send.id, refusal.clone());
+            // Older ones are settled, or the client could not have written this one (clause `nack.kept`).
+            while session.refused.len() as u64 > self.config.in_flight.messages {
+                session.refused.pop_first();
+            }
             return Take::Again(Decision::Refused(refusal));
         }
         if let Some(key) = &send.key {
             let key = (session.subject.clone(), key.clone());
             self.keys.retain(|_, seen| now.saturating_since(*seen) < memory);
             if self.keys.contains_key(&key) {
+                if send.answer {
+                    // Nothing will process it, and still its answer has to end (clause `answer.end`).
+                    session.push(SessionMessage {
+                        event: send.event.clone(),
+                        payload: Payload::null(),
+                        re: Some(send.id),
+                        end: true,
+                        error: Some(AnswerError {
+                            code: "duplicate_key".to_owned(),
+                            message: "a send with this key was taken before".to_owned(),
+                        }),
+                    });
+                }
                 return Take::Again(Decision::Taken);
             }
             self.keys.insert(key, now);
@@ -247,10 +264,7 @@ impl Sessions {
         if full && !session.inbox.is_empty() {
             return Err(AppendError::Full);
         }
-        session.head += 1;
-        session.inbox_bytes += bytes;
-        let SessionMessage { event, payload, re, end, error } = message;
-        session.inbox.push_back(Message { offset: session.head, event, payload, re, end, error });
+        session.push(message);
         Ok(session.head)
     }
 
@@ -349,6 +363,13 @@ impl Sessions {
 }
 
 impl Session {
+    fn push(&mut self, message: SessionMessage) {
+        let SessionMessage { event, payload, re, end, error } = message;
+        self.head += 1;
+        self.inbox_bytes += payload.text().len() as u64;
+        self.inbox.push_back(Message { offset: self.head, event, payload, re, end, error });
+    }
+
     fn release(&mut self, offset: u64) {
         while self.inbox.front().is_some_and(|message| message.offset <= offset) {
             self.inbox_bytes -= self.inbox.pop_front().map_or(0, |message| message.payload.text().len() as u64);
