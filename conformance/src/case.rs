@@ -1,0 +1,219 @@
+//! A case, as its file says it: a table of TOML in `cases/<side>/<part>.toml`.
+
+use readywire_protocol::clause::{Clause, Level, Side, Strength};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// One thing to try, and what has to come of it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// `clause/slug`, stable for ever.
+    pub id: String,
+    /// The rule that it tries.
+    pub clause: Clause,
+    /// Who is judged: never [`Side::Both`].
+    pub side: Side,
+    /// What it does, in one sentence.
+    pub does: String,
+    /// The level of the protocol that it needs.
+    pub needs: Level,
+    /// Parts of the contract that the peer has to have.
+    pub requires: Vec<String>,
+    /// Timers and limits whose value at the peer has to be known, by the contract's names; `${name}` in steps.
+    pub settings: Vec<String>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Case {
+    /// How binding its clause is.
+    pub fn strength(&self) -> Strength {
+        self.clause.strength()
+    }
+}
+
+/// One step of a case.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Judging a server: opens a connection.
+    Connect(Connect),
+    /// Judging a client: takes the next connection in.
+    Accept(Accept),
+    /// Judging a server: reads on to `ready`, through legal stages only. Judging a client: says every stage and `ready`.
+    Ready(Map<String, Value>),
+    /// Writes a frame.
+    Send(Value),
+    /// Writes a text message as it is.
+    Text(String),
+    /// Writes a text message made of one character repeated, so long in bytes.
+    Large(usize),
+    /// Writes a binary message, given in hexadecimal.
+    Binary(String),
+    /// Writes one text message in fragments.
+    Fragments(Vec<String>),
+    /// Writes bytes that are no WebSocket frame, given in hexadecimal.
+    Bytes(String),
+    /// The next frame has to match.
+    Expect(Value),
+    /// The next frame has to match one of these.
+    ExpectOneOf(Vec<Value>),
+    /// A frame has to come that matches; others before it are passed over.
+    Until(Value),
+    /// As `until`, but no frame that matches `never` may come before it.
+    UntilWithout(UntilWithout),
+    /// The peer has to close, with `bye` if the code is from 4000.
+    Closed(Closed),
+    /// Nothing but pings may come before the answer to a ping.
+    Silence(bool),
+    /// Answers no ping from here on.
+    Mute(bool),
+    /// Breaks the connection off, without a close frame.
+    Cut(bool),
+    /// Closes, with a `bye` before the close frame.
+    Bye(u16),
+    /// Goes on with another connection.
+    Use(String),
+    /// Lets the testee do something; judging a client.
+    Order(Value),
+    /// The testee has to report something that matches; other reports before it are passed over.
+    Observe(Value),
+    /// As `observe`, but no report that matches `never` may come before it.
+    ObserveWithout(UntilWithout),
+    /// Does steps again and again; `${index}` counts from 1.
+    Repeat(Repeat),
+    /// Waits, where there is nothing to wait for. Milliseconds.
+    Pause(u64),
+    /// Waits no longer than so many milliseconds for what follows, instead of the usual.
+    Within(u64),
+}
+
+/// How to open a connection.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Connect {
+    /// Its name in later steps.
+    pub name: Option<String>,
+    /// Where the hello goes: `frame` (the default), `upgrade` or `none`.
+    pub hello: Option<String>,
+    /// Whose token it carries; `alice` by default.
+    pub subject: Option<String>,
+    /// The credential in place of a token of the subject; an empty one leaves `auth` out.
+    pub token: Option<String>,
+    /// Members of the hello, over the usual ones.
+    pub with: Map<String, Value>,
+    /// The subprotocols to offer, in place of the usual.
+    pub protocols: Option<Vec<String>>,
+    /// Headers of the upgrade.
+    pub headers: BTreeMap<String, String>,
+    /// The path, in place of that of the URL.
+    pub path: Option<String>,
+    /// The HTTP statuses that have to come instead of 101.
+    pub refused: Option<Vec<u16>>,
+}
+
+/// How to take a connection in.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accept {
+    /// Its name in later steps.
+    pub name: Option<String>,
+    /// The subprotocol to select: `readywire.v1` by default, `none` for none.
+    pub protocol: Option<String>,
+    /// An HTTP status in place of 101.
+    pub status: Option<u16>,
+    /// What the hello has to match, wherever it comes.
+    pub hello: Option<Value>,
+    /// `upgrade` or `frame`: where the hello has to come.
+    pub from: Option<String>,
+    /// False: the hello is not waited for.
+    pub wait: Option<bool>,
+}
+
+/// What has to come, and what may not come before it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UntilWithout {
+    /// What has to come.
+    pub until: Value,
+    /// What may not.
+    pub never: Vec<Value>,
+}
+
+/// How the peer has to close.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Closed {
+    /// Any of these codes; empty: any code at all.
+    pub codes: Vec<u16>,
+    /// The clause that `bye` has to name, if it names one.
+    pub clause: Option<String>,
+    /// What else `bye` has to match.
+    pub bye: Option<Value>,
+}
+
+/// Steps to do again and again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// How often.
+    pub times: u64,
+    /// What.
+    pub steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(rename = "case")]
+    cases: Vec<Written>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    id: String,
+    does: String,
+    #[serde(default)]
+    needs: Option<String>,
+    #[serde(default)]
+    requires: Vec<String>,
+    #[serde(default)]
+    settings: Vec<String>,
+    steps: Vec<Step>,
+}
+
+/// Reads a file of cases for one side.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub fn parse(text: &str, side: Side) -> Result<Vec<Case>, String> {
+    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    file.cases.into_iter().map(|written| understand(written, side)).collect()
+}
+
+fn understand(written: Written, side: Side) -> Result<Case, String> {
+    let Written { id, does, needs, requires, settings, steps } = written;
+    let (clause, slug) = id.split_once('/').ok_or_else(|| format!("`{id}` is not `clause/slug`"))?;
+    let known = Clause::ALL.iter().copied().find(|known| known.id() == clause);
+    let clause = known.ok_or_else(|| format!("`{id}`: there is no clause `{clause}`"))?;
+    if slug.is_empty() || !slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return Err(format!("`{id}`: a slug is lowercase words joined by hyphens"));
+    }
+    let needs = match needs {
+        None => clause.level(),
+        Some(name) => level(&name).ok_or_else(|| format!("`{id}`: there is no level `{name}`"))?,
+    };
+    if steps.is_empty() {
+        return Err(format!("`{id}` has no steps"));
+    }
+    Ok(Case { id, clause, side, does, needs, requires, settings, steps })
+}
+
+/// The level with this name.
+pub fn level(name: &str) -> Option<Level> {
+    [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary]
+        .into_iter()
+        .find(|level| level.name().eq_ignore_ascii_case(name))
+}

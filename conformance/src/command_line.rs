@@ -1,0 +1,108 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  readywire-conformance list --side server
+  readywire-conformance server --url ws://127.0.0.1:8080/ws --token-command 'my-server token --subject {subject}'
+  readywire-conformance server --url ws://127.0.0.1:8080/ws --token secret --case 'stage.*'
+  readywire-conformance server --html report.html --junit report.xml -- ./my-server --port 9000
+
+Exit codes: 0 every case passes, or is excused by what was declared; 1 a case fails, or a list of known failures is wrong;
+2 a case could not be run; 3 the command line, a file or the peer is not usable.";
+
+/// Judges any server and any client of the Readywire protocol.
+#[derive(Debug, Parser)]
+#[command(name = "readywire-conformance", version, about, after_help = EXAMPLES)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: Task,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Print the cases.
+    List(List),
+    /// Judge a server.
+    Server(Server),
+    /// Print the table of clauses and the cases that try them, as Markdown.
+    Table(Choice),
+}
+
+/// Which cases.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Choice {
+    /// Only cases whose id fits; `*` stands for any text. May be given several times.
+    #[arg(long = "case", value_name = "PATTERN")]
+    pub cases: Vec<String>,
+    /// Cases of this folder in place of the built-in ones.
+    #[arg(long = "cases", value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
+
+/// Prints the cases.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Which cases.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Only cases that judge a `server` or a `client`.
+    #[arg(long, value_parser = ["server", "client"])]
+    pub side: Option<String>,
+}
+
+/// Where reports go.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Reports {
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the report as JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// The list of cases that are known to fail, each with its reason.
+    #[arg(long, value_name = "FILE")]
+    pub known_failing: Option<PathBuf>,
+    /// The name of what is judged, in reports.
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// Judges a server.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// Which cases.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Where reports go.
+    #[command(flatten)]
+    pub reports: Reports,
+    /// The server's WebSocket address. Without it, the command after `--` has to print one.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The token to say hello with, whoever is meant.
+    #[arg(long, conflicts_with = "token_command")]
+    pub token: Option<String>,
+    /// A command that prints a token; `{subject}` in it stands for whose. Split at spaces.
+    #[arg(long, value_name = "COMMAND")]
+    pub token_command: Option<String>,
+    /// A level that the server has beyond Core: resume, answers. By default those that its `ready` lists.
+    #[arg(long = "level")]
+    pub levels: Vec<String>,
+    /// A part of the contract, or a setting, that the server lacks.
+    #[arg(long)]
+    pub lacks: Vec<String>,
+    /// A timer or limit of the server, such as `hello_timeout_ms=500`.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub settings: Vec<String>,
+    /// How many cases at a time.
+    #[arg(long, default_value_t = 8)]
+    pub jobs: usize,
+    /// A command that starts the server and prints its address, `ws://…`, when it listens.
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}

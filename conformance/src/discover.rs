@@ -1,0 +1,42 @@
+//! What a server says of itself.
+
+use crate::case::{Case, Step, level};
+use crate::credentials::Credentials;
+use crate::pattern::Kept;
+use crate::play::{Peer, play};
+use readywire_protocol::clause::{Clause, Level, Side};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The levels of a server: Core, and those that `capabilities` of its `ready` lists.
+///
+/// # Errors
+/// It never said ready.
+pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Level>, String> {
+    let steps = vec![Step::Connect(Default::default()), Step::Ready(Default::default()), Step::Bye(1000)];
+    let case = Case {
+        id: "ready.once/discovery".to_owned(),
+        clause: Clause::ReadyOnce,
+        side: Side::Server,
+        does: "Comes to ready once, to see what the server can do.".to_owned(),
+        needs: Level::Core,
+        requires: Vec::new(),
+        settings: Vec::new(),
+        steps,
+    };
+    let peer = Peer::Server { url: url.to_owned(), credentials: credentials.clone() };
+    let played = play(&case, peer, &Kept::new()).await;
+    let ready = played.lines.iter().rev().find_map(|line| {
+        let frame: Value = serde_json::from_str(&line.text).ok()?;
+        (frame["type"] == "ready").then_some(frame)
+    });
+    let Some(ready) = ready else {
+        let why = played.impossible.or(played.actual).unwrap_or_default();
+        return Err(format!("{url} never came to ready: {why}. Is it the right address, and the right token?"));
+    };
+    let mut levels = BTreeSet::from([Level::Core]);
+    let listed =
+        ready["capabilities"].as_array().cloned().unwrap_or_else(|| json!([]).as_array().cloned().unwrap_or_default());
+    levels.extend(listed.iter().filter_map(Value::as_str).filter_map(level));
+    Ok(levels)
+}

@@ -1,0 +1,99 @@
+//! What passed on the wire and at the testee, as the report shows it.
+
+use serde::Serialize;
+use std::time::Instant;
+
+/// Characters of a frame that a report keeps.
+const SHOWN: usize = 2000;
+
+/// Who said it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The suite, on the wire.
+    Suite,
+    /// The peer under test, on the wire.
+    Peer,
+    /// The suite, to the testee.
+    Order,
+    /// The testee, about what it saw.
+    Report,
+}
+
+/// One line of a transcript.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// Milliseconds since the case began.
+    pub at: u64,
+    /// The connection.
+    pub connection: String,
+    /// Who said it.
+    pub origin: Origin,
+    /// What: a frame, or words in parentheses.
+    pub text: String,
+}
+
+/// A transcript under way.
+#[derive(Debug)]
+pub struct Log {
+    began: Instant,
+    lines: Vec<Line>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { began: Instant::now(), lines: Vec::new() }
+    }
+}
+
+impl Log {
+    /// Notes something.
+    pub fn note(&mut self, connection: &str, origin: Origin, text: &str) {
+        let at = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut shown: String = text.chars().take(SHOWN).collect();
+        if shown.len() < text.len() {
+            shown.push_str(&format!("… ({} bytes)", text.len()));
+        }
+        self.lines.push(Line { at, connection: connection.to_owned(), origin, text: redacted(shown) });
+    }
+
+    /// Everything, in order.
+    pub fn into_lines(self) -> Vec<Line> {
+        self.lines
+    }
+
+    /// How long it has been.
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.began.elapsed()
+    }
+}
+
+/// Without the secrets of hellos and grants: reports are published.
+fn redacted(text: String) -> String {
+    const NAME: &str = "\"token\":\"";
+    let mut shown = String::new();
+    let mut rest = text.as_str();
+    while let Some((before, after)) = rest.split_once(NAME) {
+        shown.push_str(before);
+        shown.push_str(NAME);
+        shown.push('…');
+        rest = after.find('"').map_or("", |end| &after[end..]);
+    }
+    shown.push_str(rest);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_not_shown_and_long_texts_are_cut() {
+        let mut log = Log::default();
+        log.note("main", Origin::Suite, r#"{"type":"hello","auth":{"scheme":"bearer","token":"s3cret"},"a":1}"#);
+        log.note("main", Origin::Suite, &"x".repeat(5000));
+        let lines = log.into_lines();
+        assert_eq!(lines[0].text, r#"{"type":"hello","auth":{"scheme":"bearer","token":"…"},"a":1}"#);
+        assert!(lines[1].text.ends_with("(5000 bytes)"));
+    }
+}

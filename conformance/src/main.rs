@@ -1,0 +1,192 @@
+//! The command `readywire-conformance`.
+
+use clap::Parser;
+use readywire_conformance::case::{Case, level};
+use readywire_conformance::command_line::{Choice, CommandLine, List, Reports, Task};
+use readywire_conformance::credentials::Credentials;
+use readywire_conformance::judge_server::{self, Server};
+use readywire_conformance::known::{self, glob};
+use readywire_conformance::report::{json, junit, text};
+use readywire_conformance::verdict::{Counts, Judged, Verdict};
+use readywire_conformance::{catalogue, discover, process, table};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let result = tokio::select! {
+        result = run(line) => result,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+async fn run(line: CommandLine) -> Result<u8, String> {
+    match line.task {
+        Task::List(list) => show(&list),
+        Task::Table(choice) => {
+            print!("{}", table::markdown(&chosen(&choice, None)?));
+            Ok(0)
+        }
+        Task::Server(options) => {
+            let cases = chosen(&options.choice, Some("server"))?;
+            let started = match &options.url {
+                Some(_) => None,
+                None => Some(process::start(&options.command).await?),
+            };
+            let url = options.url.clone().or_else(|| started.as_ref().map(|started| started.url.clone()));
+            let url = url.ok_or("give --url, or a command after `--`")?;
+            let credentials = match (&options.token, &options.token_command) {
+                (Some(token), _) => Credentials::Token(token.clone()),
+                (None, Some(command)) => Credentials::command(command.split_whitespace().map(str::to_owned).collect()),
+                (None, None) => Credentials::None,
+            };
+            let mut levels = discover::levels(&url, &credentials).await?;
+            if !options.levels.is_empty() {
+                levels.retain(|level| *level == readywire_protocol::clause::Level::Core);
+                for name in &options.levels {
+                    levels.insert(level(name).ok_or_else(|| format!("there is no level `{name}`"))?);
+                }
+            }
+            let server = Server {
+                url,
+                credentials,
+                levels,
+                lacks: options.lacks.iter().cloned().collect(),
+                settings: settings(&options.settings)?,
+                jobs: options.jobs,
+            };
+            let began = Instant::now();
+            let progress = Progress::new(cases.len());
+            let judged = judge_server::judge(&server, cases, |one| progress.tell(one)).await;
+            progress.clear();
+            if let Some(started) = started {
+                started.stop().await;
+            }
+            finish(&options.reports, options.reports.name.as_deref().unwrap_or("server"), &judged, began.elapsed())
+        }
+    }
+}
+
+fn show(list: &List) -> Result<u8, String> {
+    let mut out = std::io::stdout().lock();
+    for case in chosen(&list.choice, list.side.as_deref())? {
+        let line = writeln!(
+            out,
+            "{:<7}{:<8}{:<7}{:<44}{}",
+            case.side.name(),
+            case.needs.name(),
+            case.strength().name(),
+            case.id,
+            case.does
+        );
+        if line.is_err() {
+            // Whoever reads has seen enough.
+            break;
+        }
+    }
+    Ok(0)
+}
+
+fn chosen(choice: &Choice, side: Option<&str>) -> Result<Vec<Case>, String> {
+    let mut cases = match &choice.folder {
+        Some(folder) => catalogue::of_folder(folder)?,
+        None => catalogue::built_in()?,
+    };
+    cases.retain(|case| side.is_none_or(|side| case.side.name() == side));
+    if !choice.cases.is_empty() {
+        for pattern in &choice.cases {
+            if !cases.iter().any(|case| glob(pattern, &case.id)) {
+                return Err(format!("`{pattern}` names no case; `readywire-conformance list` prints them"));
+            }
+        }
+        cases.retain(|case| choice.cases.iter().any(|pattern| glob(pattern, &case.id)));
+    }
+    Ok(cases)
+}
+
+fn settings(given: &[String]) -> Result<BTreeMap<String, serde_json::Value>, String> {
+    let mut settings = BTreeMap::new();
+    for setting in given {
+        let (name, value) = setting.split_once('=').ok_or_else(|| format!("`{setting}` is not NAME=VALUE"))?;
+        let value: u64 = value.parse().map_err(|_| format!("`{setting}`: the value is a whole number"))?;
+        settings.insert(name.to_owned(), value.into());
+    }
+    Ok(settings)
+}
+
+/// Prints what is not green, writes the reports, and finds the exit code.
+fn finish(reports: &Reports, name: &str, judged: &[Judged], took: Duration) -> Result<u8, String> {
+    let listed = match &reports.known_failing {
+        None => Vec::new(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            known::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
+        }
+    };
+    for one in judged.iter().filter(|one| matches!(one.verdict, Verdict::Fail | Verdict::NotRun | Verdict::NonStrict)) {
+        match listed.iter().find(|known| known.names(&one.case.id)) {
+            Some(known) => println!("known to fail: {} ({})\n", one.case.id, known.reason),
+            None => println!("{}", text::problem(one)),
+        }
+    }
+    let mistakes = known::mistakes(&listed, judged);
+    for mistake in &mistakes {
+        println!("error: {mistake}");
+    }
+    print!("{}", text::summary(name, judged, took));
+    let write = |path: &std::path::Path, text: String| {
+        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    if let Some(path) = &reports.json {
+        write(path, format!("{:#}\n", json::run(name, judged)))?;
+    }
+    if let Some(path) = &reports.junit {
+        write(path, junit::run(name, judged, took))?;
+    }
+    let unlisted: Vec<&Judged> =
+        judged.iter().filter(|one| !listed.iter().any(|known| known.names(&one.case.id))).collect();
+    let counts = Counts::of(unlisted);
+    Ok(if counts.fail > 0 || !mistakes.is_empty() {
+        1
+    } else if counts.not_run > 0 {
+        2
+    } else {
+        0
+    })
+}
+
+/// How far a run is, on a terminal.
+struct Progress {
+    all: usize,
+    done: std::cell::Cell<usize>,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(all: usize) -> Self {
+        Self { all, done: std::cell::Cell::new(0), shown: std::io::stderr().is_terminal() }
+    }
+
+    fn tell(&self, judged: &Judged) {
+        self.done.set(self.done.get() + 1);
+        if self.shown {
+            eprint!("\r\x1b[K{}/{} {}", self.done.get(), self.all, judged.case.id);
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

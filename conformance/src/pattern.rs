@@ -1,0 +1,208 @@
+//! What frames and reports are held against.
+//!
+//! A table matches an object that has its members, whatever else the object has; an array matches one of the same length;
+//! anything else matches what equals it. Strings in angle brackets are patterns: `<any>`, `<string>`, `<integer>`,
+//! `<boolean>`, `<array>`, `<object>`, `<null>`, `<absent>`, `<false or absent>`, `<empty or absent>`, `<below 10>`,
+//! `<above 10>`, `<one of a b c>`, `<contains some words>`. Any of them may end in ` as name`, which keeps the value;
+//! `${name}` stands for a kept value, in patterns and in what is sent.
+
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Kept values, by name.
+pub type Kept = BTreeMap<String, Value>;
+
+/// Holds `found` against `pattern`, and keeps what it asks to.
+///
+/// # Errors
+/// Where and how they differ.
+pub fn matches(pattern: &Value, found: Option<&Value>, kept: &mut Kept) -> Result<(), String> {
+    let mut news = kept.clone();
+    compare(pattern, found, &mut news, "")?;
+    *kept = news;
+    Ok(())
+}
+
+/// Puts kept values in place of `${name}`; `<null>` stands for null, which TOML cannot say.
+///
+/// # Errors
+/// Nothing is kept under the name.
+pub fn filled(value: &Value, kept: &Kept) -> Result<Value, String> {
+    Ok(match value {
+        Value::String(text) if text == "<null>" => Value::Null,
+        Value::String(text) => fill(text, kept)?,
+        Value::Array(values) => Value::Array(values.iter().map(|value| filled(value, kept)).collect::<Result<_, _>>()?),
+        Value::Object(members) => {
+            let mut object = Map::new();
+            for (name, value) in members {
+                object.insert(name.clone(), filled(value, kept)?);
+            }
+            Value::Object(object)
+        }
+        other => other.clone(),
+    })
+}
+
+/// A text in which kept values are put in place; a text that is nothing but one stands for the value itself.
+fn fill(text: &str, kept: &Kept) -> Result<Value, String> {
+    let lookup = |name: &str| kept.get(name).ok_or_else(|| format!("nothing is kept under `{name}`"));
+    if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))
+        && !name.contains("${")
+    {
+        return lookup(name).cloned();
+    }
+    let mut result = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, after) = after.split_once('}').ok_or_else(|| format!("`{text}` has no end of `${{`"))?;
+        result.push_str(before);
+        match lookup(name)? {
+            Value::String(value) => result.push_str(value),
+            value => result.push_str(&value.to_string()),
+        }
+        rest = after;
+    }
+    result.push_str(rest);
+    Ok(Value::String(result))
+}
+
+fn compare(pattern: &Value, found: Option<&Value>, kept: &mut Kept, path: &str) -> Result<(), String> {
+    let place = if path.is_empty() { "it" } else { path };
+    let differs = |expected: &str| {
+        let found = found.map_or_else(|| "nothing".to_owned(), Value::to_string);
+        Err(format!("{place} is {found}, expected {expected}"))
+    };
+    match pattern {
+        Value::String(text) if text.starts_with('<') && text.ends_with('>') => {
+            let inner = &text[1..text.len() - 1];
+            let (test, name) = match inner.rsplit_once(" as ") {
+                Some((test, name)) => (test, Some(name)),
+                None => (inner, None),
+            };
+            if !special(test, found)? {
+                return differs(test);
+            }
+            if let (Some(name), Some(found)) = (name, found) {
+                kept.insert(name.to_owned(), found.clone());
+            }
+            Ok(())
+        }
+        Value::Object(members) => {
+            let Some(Value::Object(object)) = found else { return differs("an object") };
+            for (name, pattern) in members {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                compare(pattern, object.get(name), kept, &path)?;
+            }
+            Ok(())
+        }
+        Value::Array(patterns) => {
+            let Some(Value::Array(values)) = found else { return differs("an array") };
+            if values.len() != patterns.len() {
+                return differs(&format!("{} elements", patterns.len()));
+            }
+            for (index, (pattern, value)) in patterns.iter().zip(values).enumerate() {
+                compare(pattern, Some(value), kept, &format!("{path}[{index}]"))?;
+            }
+            Ok(())
+        }
+        other => {
+            let expected = filled(other, kept)?;
+            if found == Some(&expected) || same_number(found, &expected) {
+                Ok(())
+            } else {
+                differs(&expected.to_string())
+            }
+        }
+    }
+}
+
+fn same_number(found: Option<&Value>, expected: &Value) -> bool {
+    matches!((found.and_then(Value::as_f64), expected.as_f64()), (Some(found), Some(expected)) if found == expected)
+}
+
+fn special(test: &str, found: Option<&Value>) -> Result<bool, String> {
+    let integer = found.and_then(Value::as_u64);
+    let bound = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("`<{test}>` needs a number"));
+    Ok(match test {
+        "any" => found.is_some(),
+        "string" => found.is_some_and(Value::is_string),
+        "integer" => integer.is_some(),
+        "boolean" => found.is_some_and(Value::is_boolean),
+        "array" => found.is_some_and(Value::is_array),
+        "object" => found.is_some_and(Value::is_object),
+        "null" => found.is_some_and(Value::is_null),
+        "absent" => found.is_none_or(Value::is_null),
+        "false or absent" => found.is_none_or(|value| value.is_null() || value == &Value::Bool(false)),
+        "empty or absent" => found.is_none_or(|value| {
+            value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_str().is_some_and(str::is_empty)
+        }),
+        _ => {
+            if let Some(limit) = test.strip_prefix("below ") {
+                let limit = bound(limit)?;
+                integer.is_some_and(|value| value < limit)
+            } else if let Some(limit) = test.strip_prefix("above ") {
+                let limit = bound(limit)?;
+                integer.is_some_and(|value| value > limit)
+            } else if let Some(words) = test.strip_prefix("one of ") {
+                found.is_some_and(|value| {
+                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    words.split_whitespace().any(|word| word == text)
+                })
+            } else if let Some(words) = test.strip_prefix("contains ") {
+                found.is_some_and(|value| match value {
+                    Value::Array(values) => values.iter().any(|value| value.as_str() == Some(words)),
+                    value => value.as_str().is_some_and(|text| text.contains(words)),
+                })
+            } else {
+                return Err(format!("`<{test}>` is no pattern"));
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(pattern: Value, found: Value) -> Result<Kept, String> {
+        let mut kept = Kept::from([("known".to_owned(), json!(7))]);
+        matches(&pattern, Some(&found), &mut kept).map(|()| kept)
+    }
+
+    #[test]
+    fn members_that_are_not_named_do_not_matter() {
+        check(json!({"a": 1}), json!({"a": 1, "b": 2})).unwrap();
+        let error = check(json!({"a": {"b": 1}}), json!({"a": {"b": 2}})).unwrap_err();
+        assert_eq!(error, "a.b is 2, expected 1");
+    }
+
+    #[test]
+    fn patterns_are_told_apart() {
+        check(
+            json!(["<string>", "<integer>", "<above 2>", "<one of x y>", "<contains lo w>"]),
+            json!(["", 0, 3, "y", "hello world"]),
+        )
+        .unwrap();
+        assert!(check(json!({"a": "<absent>"}), json!({"a": 1})).is_err());
+        check(json!({"a": "<absent>", "b": "<false or absent>"}), json!({"a": null, "b": false})).unwrap();
+        assert!(check(json!("<below 3>"), json!(3)).is_err());
+        assert!(check(json!("<nonsense>"), json!(3)).is_err());
+    }
+
+    #[test]
+    fn values_are_kept_and_put_in_place() {
+        let kept = check(json!({"a": "<integer as number>", "b": "${known}"}), json!({"a": 5, "b": 7})).unwrap();
+        let sent = filled(&json!({"a": "${number}", "b": "n ${number}", "c": "<null>"}), &kept).unwrap();
+        assert_eq!(sent, json!({"a": 5, "b": "n 5", "c": null}));
+        assert!(filled(&json!("${unknown}"), &kept).is_err());
+    }
+
+    #[test]
+    fn what_does_not_match_keeps_nothing() {
+        let mut kept = Kept::new();
+        let pattern = json!({"a": "<any as kept>", "b": 1});
+        matches(&pattern, Some(&json!({"a": 1, "b": 2})), &mut kept).unwrap_err();
+        assert!(kept.is_empty());
+    }
+}

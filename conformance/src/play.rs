@@ -1,0 +1,274 @@
+//! Plays a case: does its steps, one after the other, and says what came of it.
+
+mod frames;
+mod testee;
+mod upgrade;
+
+use crate::case::{Case, Step};
+use crate::link::{Link, Upgrade};
+use crate::log::{Line, Log, Origin};
+use crate::pattern::{self, Kept};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long a peer may take for the next thing, unless a case says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who is judged.
+pub enum Peer {
+    /// A server: the suite connects to it.
+    Server {
+        /// Its WebSocket address.
+        url: String,
+        /// Where tokens come from.
+        credentials: crate::credentials::Credentials,
+    },
+    /// A client: it connects to the suite.
+    Client {
+        /// Requests to upgrade, by this case's path.
+        upgrades: mpsc::UnboundedReceiver<Upgrade>,
+        /// The address that the client is to connect to.
+        url: String,
+        /// Orders to the testee.
+        orders: mpsc::UnboundedSender<Value>,
+        /// What the testee reports.
+        reports: mpsc::UnboundedReceiver<Value>,
+    },
+}
+
+/// What a step came to when it did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The peer broke the rule.
+    Failed {
+        /// What had to come.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+    /// The case itself cannot go on: no server, no testee, a mistake in the case.
+    Impossible(String),
+}
+
+impl Broken {
+    fn failed(expected: impl Into<String>, actual: impl Into<String>) -> Self {
+        Self::Failed { expected: expected.into(), actual: actual.into() }
+    }
+}
+
+/// A case that was played.
+#[derive(Clone, Debug, Serialize)]
+pub struct Played {
+    /// The number of the step at which it ended otherwise than expected, from 1.
+    pub step: Option<usize>,
+    /// What was done there, in words.
+    pub doing: Option<String>,
+    /// What had to come.
+    pub expected: Option<String>,
+    /// What came.
+    pub actual: Option<String>,
+    /// Why it could not be played.
+    pub impossible: Option<String>,
+    /// The transcript.
+    pub lines: Vec<Line>,
+    /// How long it took, in milliseconds.
+    pub took: u64,
+}
+
+/// A case under way.
+pub(crate) struct Play {
+    pub(crate) peer: Peer,
+    pub(crate) log: Log,
+    pub(crate) kept: Kept,
+    pub(crate) links: BTreeMap<String, Link>,
+    pub(crate) current: String,
+    pub(crate) patience: Duration,
+    pub(crate) mute: bool,
+    pub(crate) probes: u64,
+}
+
+/// Plays a case against a peer whose timers and limits are `settings`.
+pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
+    let mut play = Play {
+        peer,
+        log: Log::default(),
+        kept: settings.clone(),
+        links: BTreeMap::new(),
+        current: "main".to_owned(),
+        patience: PATIENCE,
+        mute: false,
+        probes: 0,
+    };
+    if let Peer::Client { url, .. } = &play.peer {
+        play.kept.insert("url".to_owned(), Value::from(url.as_str()));
+    }
+    let mut ended = None;
+    for (index, step) in case.steps.iter().enumerate() {
+        if let Err(broken) = play.step(step).await {
+            ended = Some((index + 1, words(step), broken));
+            break;
+        }
+    }
+    // Nothing of one case may reach the next.
+    for (_, link) in std::mem::take(&mut play.links) {
+        link.cut().await;
+    }
+    let took = u64::try_from(play.log.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let lines = play.log.into_lines();
+    let mut played = Played { step: None, doing: None, expected: None, actual: None, impossible: None, lines, took };
+    if let Some((step, doing, broken)) = ended {
+        played.step = Some(step);
+        played.doing = Some(doing);
+        match broken {
+            Broken::Failed { expected, actual } => {
+                played.expected = Some(expected);
+                played.actual = Some(actual);
+            }
+            Broken::Impossible(why) => played.impossible = Some(why),
+        }
+    }
+    played
+}
+
+impl Play {
+    async fn step(&mut self, step: &Step) -> Result<(), Broken> {
+        match step {
+            Step::Connect(connect) => self.connect(connect).await,
+            Step::Accept(accept) => self.accept(accept).await,
+            Step::Ready(over) => self.ready(over).await,
+            Step::Send(frame) => {
+                let frame = pattern::filled(frame, &self.kept).map_err(Broken::Impossible)?;
+                self.write(&frame.to_string()).await
+            }
+            Step::Text(text) => {
+                let text = pattern::filled(&Value::from(text.as_str()), &self.kept).map_err(Broken::Impossible)?;
+                self.write(text.as_str().unwrap_or_default()).await
+            }
+            Step::Large(bytes) => self.write(&"x".repeat(*bytes)).await,
+            Step::Binary(digits) => {
+                let bytes = hexadecimal(digits)?;
+                self.note(Origin::Suite, &format!("(binary, {} bytes)", bytes.len()));
+                let written = self.link()?.binary(bytes).await;
+                self.written(written)
+            }
+            Step::Fragments(parts) => {
+                self.note(Origin::Suite, &format!("(in {} fragments) {}", parts.len(), parts.concat()));
+                let written = self.link()?.fragments(parts).await;
+                self.written(written)
+            }
+            Step::Bytes(digits) => {
+                let bytes = hexadecimal(digits)?;
+                self.note(Origin::Suite, &format!("(text frame of the bytes {digits})"));
+                let written = self.link()?.bytes(bytes).await;
+                self.written(written)
+            }
+            Step::Expect(pattern) => self.expect(std::slice::from_ref(pattern)).await,
+            Step::ExpectOneOf(patterns) => self.expect(patterns).await,
+            Step::Until(pattern) => self.until(pattern, &[]).await,
+            Step::UntilWithout(both) => self.until(&both.until, &both.never).await,
+            Step::Closed(closed) => self.closed(closed).await,
+            Step::Silence(_) => self.silence().await,
+            Step::Mute(mute) => {
+                self.mute = *mute;
+                Ok(())
+            }
+            Step::Cut(_) => {
+                self.note(Origin::Suite, "(cut)");
+                let link = self.links.remove(&self.current).ok_or_else(|| self.no_link())?;
+                link.cut().await;
+                Ok(())
+            }
+            Step::Bye(code) => self.bye(*code).await,
+            Step::Use(name) => {
+                self.current.clone_from(name);
+                Ok(())
+            }
+            Step::Order(order) => self.order(order),
+            Step::Observe(pattern) => self.observe(pattern, &[]).await,
+            Step::ObserveWithout(both) => self.observe(&both.until, &both.never).await,
+            Step::Repeat(repeat) => {
+                for index in 1..=repeat.times {
+                    self.kept.insert("index".to_owned(), Value::from(index));
+                    for step in &repeat.steps {
+                        Box::pin(self.step(step)).await?;
+                    }
+                }
+                Ok(())
+            }
+            Step::Pause(milliseconds) => {
+                tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+                Ok(())
+            }
+            Step::Within(milliseconds) => {
+                self.patience = Duration::from_millis(*milliseconds);
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, origin: Origin, text: &str) {
+        self.log.note(&self.current, origin, text);
+    }
+
+    fn no_link(&self) -> Broken {
+        Broken::Impossible(format!("the case has no connection `{}` here", self.current))
+    }
+
+    fn link(&mut self) -> Result<&mut Link, Broken> {
+        if !self.links.contains_key(&self.current) {
+            return Err(self.no_link());
+        }
+        self.links.get_mut(&self.current).ok_or_else(|| Broken::Impossible(String::new()))
+    }
+}
+
+fn hexadecimal(digits: &str) -> Result<Vec<u8>, Broken> {
+    let wrong = || Broken::Impossible(format!("`{digits}` is not hexadecimal"));
+    if !digits.is_ascii() || digits.len() % 2 != 0 {
+        return Err(wrong());
+    }
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| wrong())).collect()
+}
+
+/// A step in words, for a report.
+fn words(step: &Step) -> String {
+    match step {
+        Step::Connect(connect) => match connect.hello.as_deref() {
+            Some("upgrade") => "connect, with the hello in the upgrade".to_owned(),
+            Some("none") => "connect, and say nothing".to_owned(),
+            _ => "connect, and say hello".to_owned(),
+        },
+        Step::Accept(_) => "take the client's connection in".to_owned(),
+        Step::Ready(_) => "come to `ready`".to_owned(),
+        Step::Send(frame) => format!("write {frame}"),
+        Step::Text(text) => format!("write the text {text}"),
+        Step::Large(bytes) => format!("write a text message of {bytes} bytes"),
+        Step::Binary(_) => "write a binary message".to_owned(),
+        Step::Fragments(parts) => format!("write {} in {} fragments", parts.concat(), parts.len()),
+        Step::Bytes(digits) => format!("write a text frame of the bytes {digits}"),
+        Step::Expect(pattern) => format!("expect {pattern}"),
+        Step::ExpectOneOf(patterns) => {
+            format!("expect one of {}", patterns.iter().map(Value::to_string).collect::<Vec<_>>().join(", "))
+        }
+        Step::Until(pattern) => format!("read until {pattern}"),
+        Step::UntilWithout(both) => format!("read until {}", both.until),
+        Step::Closed(closed) if closed.codes.is_empty() => "expect a close".to_owned(),
+        Step::Closed(closed) => {
+            format!("expect a close with {}", closed.codes.iter().map(u16::to_string).collect::<Vec<_>>().join(" or "))
+        }
+        Step::Silence(_) => "ping, and expect nothing before the pong".to_owned(),
+        Step::Mute(_) => "answer no ping".to_owned(),
+        Step::Cut(_) => "break the connection off".to_owned(),
+        Step::Bye(code) => format!("say bye with {code}, and close"),
+        Step::Use(name) => format!("go on with the connection `{name}`"),
+        Step::Order(order) => format!("let the client do {order}"),
+        Step::Observe(pattern) => format!("expect the client to report {pattern}"),
+        Step::ObserveWithout(both) => format!("expect the client to report {}", both.until),
+        Step::Repeat(repeat) => format!("do {} steps {} times", repeat.steps.len(), repeat.times),
+        Step::Pause(milliseconds) => format!("wait {milliseconds} ms"),
+        Step::Within(milliseconds) => format!("wait no longer than {milliseconds} ms for what follows"),
+    }
+}

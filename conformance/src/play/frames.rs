@@ -1,0 +1,248 @@
+//! Writing and reading frames.
+
+use super::{Broken, Peer, Play};
+use crate::case::Closed;
+use crate::link::Inbound;
+use crate::log::Origin;
+use crate::pattern;
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+
+/// What came, as far as a case can want it.
+enum Came {
+    Frame(Value),
+    Close(u16),
+    Gone(String),
+}
+
+impl Play {
+    pub(super) async fn write(&mut self, text: &str) -> Result<(), Broken> {
+        self.note(Origin::Suite, text);
+        let written = self.link()?.text(text).await;
+        self.written(written)
+    }
+
+    /// A peer that has closed already says so when it is read: to have been unable to write is no verdict.
+    pub(super) fn written(&mut self, written: Result<(), String>) -> Result<(), Broken> {
+        if let Err(error) = written {
+            self.note(Origin::Suite, &format!("(could not be written: {error})"));
+        }
+        Ok(())
+    }
+
+    /// The next frame that is not a ping of the heartbeat, which is answered on the way.
+    async fn came(&mut self, awaited: &str) -> Result<Came, Broken> {
+        loop {
+            let patience = self.patience;
+            let inbound = match timeout(patience, self.link()?.next()).await {
+                Ok(inbound) => inbound,
+                Err(_) => {
+                    self.note(Origin::Suite, &format!("(nothing came for {} ms)", patience.as_millis()));
+                    return Err(Broken::failed(awaited, format!("nothing for {} ms", patience.as_millis())));
+                }
+            };
+            match inbound {
+                Inbound::Text(text) => {
+                    self.note(Origin::Peer, &text);
+                    let frame: Value = serde_json::from_str(&text)
+                        .map_err(|error| Broken::failed(awaited, format!("a text that is no JSON: {error}")))?;
+                    if frame["type"] == "ping" && !awaited.contains("\"ping\"") {
+                        if !self.mute {
+                            let pong = json!({ "type": "pong", "nonce": frame["nonce"] });
+                            self.write(&pong.to_string()).await?;
+                        }
+                        continue;
+                    }
+                    return Ok(Came::Frame(frame));
+                }
+                Inbound::Binary(bytes) => {
+                    self.note(Origin::Peer, &format!("(binary, {bytes} bytes)"));
+                    return Err(Broken::failed(awaited, format!("a binary message of {bytes} bytes")));
+                }
+                Inbound::Close(code, reason) => {
+                    self.note(Origin::Peer, &format!("(close {code} {reason})"));
+                    return Ok(Came::Close(code));
+                }
+                Inbound::Gone(why) => {
+                    self.note(Origin::Peer, &format!("(gone: {why})"));
+                    return Ok(Came::Gone(why));
+                }
+            }
+        }
+    }
+
+    /// The next frame; that the connection ends instead breaks the rule.
+    pub(super) async fn frame(&mut self, awaited: &str) -> Result<Value, Broken> {
+        match self.came(awaited).await? {
+            Came::Frame(frame) => Ok(frame),
+            Came::Close(code) => Err(Broken::failed(awaited, format!("a close frame with {code}"))),
+            Came::Gone(why) => Err(Broken::failed(awaited, format!("the end of the connection: {why}"))),
+        }
+    }
+
+    pub(super) async fn expect(&mut self, patterns: &[Value]) -> Result<(), Broken> {
+        let awaited = patterns.iter().map(Value::to_string).collect::<Vec<_>>().join(", or ");
+        let frame = self.frame(&awaited).await?;
+        let mut reasons = Vec::new();
+        for pattern in patterns {
+            match pattern::matches(pattern, Some(&frame), &mut self.kept) {
+                Ok(()) => return Ok(()),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        Err(Broken::failed(awaited, format!("{frame} ({})", reasons.join("; "))))
+    }
+
+    pub(super) async fn until(&mut self, pattern: &Value, never: &[Value]) -> Result<(), Broken> {
+        let awaited = pattern.to_string();
+        loop {
+            let frame = self.frame(&awaited).await?;
+            if pattern::matches(pattern, Some(&frame), &mut self.kept).is_ok() {
+                return Ok(());
+            }
+            for forbidden in never {
+                if pattern::matches(forbidden, Some(&frame), &mut self.kept.clone()).is_ok() {
+                    return Err(Broken::failed(format!("no {forbidden} before {awaited}"), frame.to_string()));
+                }
+            }
+        }
+    }
+
+    pub(super) async fn closed(&mut self, closed: &Closed) -> Result<(), Broken> {
+        let codes = closed.codes.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
+        let awaited = if codes.is_empty() { "a close".to_owned() } else { format!("a close with {codes}") };
+        let mut bye: Option<Value> = None;
+        let code = loop {
+            match self.came(&awaited).await? {
+                Came::Frame(frame) if frame["type"] == "bye" => bye = Some(frame),
+                // What was under way may still come before the last words.
+                Came::Frame(frame) if bye.is_none() => drop(frame),
+                Came::Frame(frame) => return Err(Broken::failed(awaited, format!("{frame} after `bye`"))),
+                Came::Close(code) => break code,
+                Came::Gone(why) => {
+                    return Err(Broken::failed(awaited, format!("no close frame: {why}")));
+                }
+            }
+        };
+        if !closed.codes.is_empty() && !closed.codes.contains(&code) {
+            return Err(Broken::failed(awaited, format!("a close frame with {code}")));
+        }
+        if code < 4000 && closed.bye.is_none() {
+            return Ok(());
+        }
+        let Some(bye) = bye else {
+            return Err(Broken::failed("`bye` before the close frame", format!("a close frame with {code} alone")));
+        };
+        if bye["code"] != code {
+            return Err(Broken::failed(format!("`bye` with {code}, as in the close frame"), bye.to_string()));
+        }
+        if let Some(clause) = &closed.clause
+            && bye["clause"].as_str().is_some_and(|named| named != clause)
+        {
+            return Err(Broken::failed(format!("`bye` that names `{clause}`"), bye.to_string()));
+        }
+        if let Some(pattern) = &closed.bye {
+            pattern::matches(pattern, Some(&bye), &mut self.kept)
+                .map_err(|reason| Broken::failed(pattern.to_string(), format!("{bye} ({reason})")))?;
+        }
+        Ok(())
+    }
+
+    /// A ping is answered, and nothing but pings of the other end comes before the answer.
+    pub(super) async fn silence(&mut self) -> Result<(), Broken> {
+        self.probes += 1;
+        let nonce = format!("silence-{}", self.probes);
+        self.write(&json!({ "type": "ping", "nonce": nonce }).to_string()).await?;
+        let pong = json!({ "type": "pong", "nonce": nonce });
+        self.expect(std::slice::from_ref(&pong)).await
+    }
+
+    pub(super) async fn bye(&mut self, code: u16) -> Result<(), Broken> {
+        let bye = json!({ "type": "bye", "code": code, "reason": "the case is over" });
+        self.write(&bye.to_string()).await?;
+        self.note(Origin::Suite, &format!("(close {code})"));
+        let written = self.link()?.close(code, "the case is over").await;
+        self.written(written)
+    }
+
+    pub(super) async fn ready(&mut self, over: &Map<String, Value>) -> Result<(), Broken> {
+        match self.peer {
+            Peer::Server { .. } => self.come_to_ready(over).await,
+            Peer::Client { .. } => self.say_ready(over).await,
+        }
+    }
+
+    /// Reads stages, in their order, up to `ready`.
+    async fn come_to_ready(&mut self, pattern: &Map<String, Value>) -> Result<(), Broken> {
+        const STAGES: [&str; 3] = ["ACCEPTED", "AUTHENTICATED", "SERVICES_READY"];
+        let mut next = usize::from(self.kept.contains_key("accepted"));
+        loop {
+            let awaited = if next < STAGES.len() { format!("`stage {}`", STAGES[next]) } else { "`ready`".to_owned() };
+            let frame = self.frame(&awaited).await?;
+            let stage = frame["stage"].as_str().unwrap_or_default();
+            if frame["type"] == "stage" && next < STAGES.len() && stage == STAGES[next] {
+                if stage == "ACCEPTED" {
+                    self.kept.insert("connection".to_owned(), frame["connection"].clone());
+                }
+                next += 1;
+            } else if frame["type"] == "stage" && next > 0 && stage == STAGES[next - 1] {
+                // The stage under way, with news of what is pending.
+            } else if frame["type"] == "ready" && next == STAGES.len() {
+                for (name, value) in [
+                    ("session", &frame["session"]["id"]),
+                    ("session_token", &frame["session"]["token"]),
+                    ("received", &frame["received"]),
+                    ("limits", &frame["limits"]),
+                    ("max_message_bytes", &frame["limits"]["max_message_bytes"]),
+                    ("max_in_flight", &frame["limits"]["max_in_flight"]),
+                ] {
+                    self.kept.insert(name.to_owned(), value.clone());
+                }
+                return pattern::matches(&Value::Object(pattern.clone()), Some(&frame), &mut self.kept).map_err(
+                    |reason| Broken::failed(format!("`ready` with {}", json!(pattern)), format!("{frame} ({reason})")),
+                );
+            } else {
+                return Err(Broken::failed(awaited, frame.to_string()));
+            }
+        }
+    }
+
+    /// Says every stage and `ready`.
+    async fn say_ready(&mut self, over: &Map<String, Value>) -> Result<(), Broken> {
+        let connection = format!("suite-{}", self.current);
+        self.write(&json!({ "type": "stage", "stage": "ACCEPTED", "connection": connection }).to_string()).await?;
+        for stage in ["AUTHENTICATED", "SERVICES_READY"] {
+            self.write(&json!({ "type": "stage", "stage": stage }).to_string()).await?;
+        }
+        let mut ready = json!({
+            "type": "ready",
+            "session": {
+                "id": "session-1", "token": "session-token-1", "ttl_ms": 120_000, "resumed": false,
+                "subject": "alice", "durability": "process",
+            },
+            "received": 0,
+            "limits": { "max_message_bytes": 1_048_576, "max_in_flight": 64, "max_in_flight_bytes": 1_048_576 },
+            "heartbeat": { "interval_ms": 20_000, "timeout_ms": 10_000 },
+            "capabilities": ["resume", "answers"],
+        });
+        let over = pattern::filled(&Value::Object(over.clone()), &self.kept).map_err(Broken::Impossible)?;
+        merge(&mut ready, over);
+        self.write(&ready.to_string()).await
+    }
+}
+
+/// Puts members over members; null takes one away.
+pub(super) fn merge(into: &mut Value, over: Value) {
+    match (into, over) {
+        (Value::Object(object), Value::Object(members)) => {
+            for (name, value) in members {
+                if value.is_null() {
+                    object.remove(&name);
+                } else {
+                    merge(object.entry(name).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (into, over) => *into = over,
+    }
+}

@@ -1,0 +1,68 @@
+//! The report on a terminal: quiet when green, and everything about what is not.
+
+use crate::log::Origin;
+use crate::verdict::{Counts, Judged, Verdict};
+use std::fmt::Write as _;
+
+/// What went wrong with one case: what was done, the rule, expected, actual, and the frames.
+pub fn problem(judged: &Judged) -> String {
+    let case = &judged.case;
+    let mut text = format!("{} {}\n", judged.verdict.word().to_uppercase(), case.id);
+    let _ = writeln!(text, "  case      {}", case.does);
+    let _ = writeln!(
+        text,
+        "  rule      {} ({}, {}): {}",
+        case.clause.id(),
+        case.strength().name(),
+        case.clause.side().name(),
+        case.clause.text()
+    );
+    if let Some(reason) = &judged.reason {
+        let _ = writeln!(text, "  reason    {reason}");
+    }
+    let Some(played) = &judged.played else { return text };
+    if let (Some(step), Some(doing)) = (played.step, &played.doing) {
+        let _ = writeln!(text, "  at step   {step}: {doing}");
+    }
+    if let Some(expected) = &played.expected {
+        let _ = writeln!(text, "  expected  {expected}");
+    }
+    if let Some(actual) = &played.actual {
+        let _ = writeln!(text, "  actual    {actual}");
+    }
+    let several = played.lines.iter().any(|line| line.connection != "main");
+    for line in &played.lines {
+        let arrow = match line.origin {
+            Origin::Suite => "-->",
+            Origin::Peer => "<--",
+            Origin::Order => "==>",
+            Origin::Report => "<==",
+        };
+        let connection = if several { format!("[{}] ", line.connection) } else { String::new() };
+        let _ = writeln!(text, "  {:>7} ms {arrow} {connection}{}", line.at, line.text);
+    }
+    text
+}
+
+/// The last lines of a run.
+pub fn summary(name: &str, judged: &[Judged], took: std::time::Duration) -> String {
+    let Counts { pass, non_strict, fail, unsupported, not_run } = Counts::of(judged);
+    let mut text = String::new();
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for one in judged.iter().filter(|one| one.verdict == Verdict::Unsupported) {
+        let reason = one.reason.as_deref().unwrap_or_default();
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    for (reason, count) in reasons {
+        let _ = writeln!(text, "unsupported: {count} {}, {reason}", if count == 1 { "case" } else { "cases" });
+    }
+    let _ = writeln!(
+        text,
+        "{name}: {pass} passed, {fail} failed, {non_strict} non-strict, {unsupported} unsupported, {not_run} not run, in {:.1} s",
+        took.as_secs_f64()
+    );
+    text
+}
