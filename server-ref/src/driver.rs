@@ -285,7 +285,8 @@ impl Driver {
 
     /// Passes on what waits in the inbox, as far as the client's window and the socket have room.
     fn deliver(&mut self) {
-        while let (Some(held), Some((after, room)), Some(most)) = (&self.held, self.core.inbox_room(), self.wire.room()) {
+        while let (Some(held), Some((after, room)), Some(most)) = (&self.held, self.core.inbox_room(), self.wire.room())
+        {
             let room = Window { bytes: room.bytes.min(most), ..room };
             let messages = self.hub.sessions(|sessions| sessions.read(&held.id, self.owner, after, room));
             if messages.is_empty() {

@@ -178,6 +178,11 @@ impl Faults {
         self.expired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there are acks left to lose.
+    pub fn loses_acks(&self) -> bool {
+        self.lost_acks.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether this ack is one of those to lose.
     pub fn loses_ack(&self) -> bool {
         self.lost_acks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()

@@ -1,6 +1,10 @@
+import type { StateChange } from "readywire";
 import type { Connection } from "./connection";
-import { append, element, explain, part } from "./page";
+import { append, element, explain, field, part, textField } from "./page";
 import type { SendList } from "./sends";
+
+/** Slow enough that a person can cut the connection in the middle. */
+const PACE_MS = 300;
 
 const TITLES: Record<string, string> = {
   agent_started: "Started",
@@ -12,11 +16,14 @@ const TITLES: Record<string, string> = {
 
 /** One run of the agent, shown step by step as it streams in. */
 export class Agent {
-  readonly #steps = part("agent-steps", HTMLOListElement);
-  readonly #state = part("agent-state", HTMLElement);
+  readonly #steps = part("agent-steps", HTMLElement);
+  readonly #text = part("agent-state", HTMLElement);
   readonly #run = part("agent-run", HTMLButtonElement);
   readonly #stop = part("agent-stop", HTMLButtonElement);
   #abort: AbortController | null = null;
+  #count = 0;
+  #ready = false;
+  #impaired: string[] = [];
 
   constructor(
     private readonly connection: Connection,
@@ -30,59 +37,88 @@ export class Agent {
     this.#stop.addEventListener("click", () => this.#abort?.abort());
   }
 
+  /** A run that waits says what for. */
+  state({ state, impaired }: StateChange): void {
+    this.#ready = state === "processing_ready" || state === "degraded";
+    this.#impaired = impaired;
+    if (this.#abort !== null && state !== "closed") this.#progress();
+  }
+
   async #start(prompt: string): Promise<void> {
     const abort = new AbortController();
     this.#abort = abort;
+    this.#count = 0;
     this.#steps.replaceChildren();
-    this.#busy(true, "Waiting for the first step…");
-    let count = 0;
+    this.#busy(true);
+    this.#progress();
     try {
       const client = await this.connection.client();
       this.sends.expect("agent.run", prompt);
-      for await (const step of client.stream("agent.run", { prompt }, { signal: abort.signal })) {
-        count += 1;
+      for await (const step of client.stream("agent.run", { prompt, pace_ms: PACE_MS }, { signal: abort.signal })) {
+        this.#count += 1;
         this.#show(String(step.event), step.payload);
-        this.#state.textContent = `Running, ${count} steps so far.`;
+        this.#progress();
       }
-      this.#busy(false, abort.signal.aborted ? `Stopped after ${count} steps.` : `Finished after ${count} steps.`);
+      this.#end(abort.signal.aborted ? "Stopped" : "Finished");
     } catch (failure) {
-      const text = abort.signal.aborted ? `Stopped after ${count} steps.` : `Failed after ${count} steps: ${explain(failure)}`;
-      this.#busy(false, text);
-    } finally {
-      this.#abort = null;
+      this.#end(abort.signal.aborted ? "Stopped" : "Failed", abort.signal.aborted ? "" : `: ${explain(failure)}`);
     }
   }
 
-  #busy(busy: boolean, text: string): void {
-    this.#run.disabled = busy;
-    this.#stop.disabled = !busy;
-    this.#state.textContent = text;
-    // The button that had the focus is now disabled: keep the keyboard where it was.
-    if (busy && document.activeElement === document.body) this.#stop.focus();
+  #progress(): void {
+    const begun = this.#count > 0;
+    const so = `${counted(this.#count)} so far`;
+    this.#text.textContent =
+      !this.#ready ? (begun ? `${so}. It goes on at the server; the rest follows after the reconnect.` : "Held back until the server is ready.")
+      : begun ? `Running, ${so}.`
+      : this.#impaired.length > 0 ? `Waiting: ${this.#impaired.join(", ")} is impaired.`
+      : "Waiting for the first step…";
+  }
+
+  #end(how: string, why = ""): void {
+    this.#abort = null;
+    this.#busy(false);
+    this.#text.textContent = `${how} after ${counted(this.#count)}${why === "" ? "." : why}`;
+  }
+
+  #busy(busy: boolean): void {
+    // Not `disabled`, which would take the focus away from who works with the keyboard.
+    this.#run.setAttribute("aria-disabled", String(busy));
+    this.#stop.setAttribute("aria-disabled", String(!busy));
   }
 
   #show(event: string, payload: unknown): void {
-    const item = element("li", "step");
+    const item = element("div", "step");
     item.dataset["event"] = event;
-    item.append(element("span", "name", TITLES[event] ?? event), element("span", "text", summary(payload)));
+    item.append(element("span", "name", TITLES[event] ?? event), element("span", "text", describe(event, payload)));
     append(this.#steps, item);
   }
 }
 
-/** The fields of a step in one readable line, whatever the server puts into it. */
-function summary(payload: unknown): string {
-  if (typeof payload === "string") return payload;
-  if (typeof payload !== "object" || payload === null) return payload === undefined ? "" : String(payload);
-  return Object.entries(payload)
-    .filter(([, value]) => value !== null && value !== "")
-    .map(([name, value]) => {
-      const text = typeof value === "string" ? value : plain(value);
-      return name === "text" || name === "message" || name === "answer" ? text : `${name.replaceAll("_", " ")}: ${text}`;
-    })
-    .join(" · ");
+function counted(steps: number): string {
+  return steps === 1 ? "1 step" : `${steps} steps`;
 }
 
-function plain(value: unknown): string {
-  if (Array.isArray(value)) return value.map((entry) => (typeof entry === "object" ? summary(entry) : String(entry))).join(", ");
-  return typeof value === "object" ? `(${summary(value)})` : String(value);
+/** A step in one readable line. */
+function describe(event: string, payload: unknown): string {
+  switch (event) {
+    case "agent_started":
+      return "";
+    case "agent_thinking":
+      return `“${textField(payload, "read")}”${listField(payload, "words") === "" ? " is not worth a search" : ""}`;
+    case "tool_executing":
+      return `${textField(payload, "tool")}: ${listField(payload, "words")}`;
+    case "tool_completed":
+      return `found ${listField(payload, "found") || "nothing"}`;
+    case "agent_completed":
+      return textField(payload, "text");
+    default:
+      return JSON.stringify(payload) ?? "";
+  }
+}
+
+/** A list in a payload, each of its texts once. */
+function listField(payload: unknown, name: string): string {
+  const value = field(payload, name);
+  return Array.isArray(value) ? [...new Set(value.map(String))].join(", ") : "";
 }

@@ -10,7 +10,7 @@ interface Waiting {
 
 /** The chat between all open tabs. What was typed too early waits here, in order, until the server has taken it. */
 export class Chat {
-  readonly #log = part("chat-log", HTMLOListElement);
+  readonly #log = part("chat-log", HTMLElement);
   readonly #waitingList = part("chat-waiting", HTMLOListElement);
   #waiting: Waiting[] = [];
 
@@ -33,7 +33,7 @@ export class Chat {
     const text = textField(payload, "text");
     const own = this.#waiting.findIndex((waiting) => waiting.text === text);
     if (own >= 0) this.#waiting.splice(own, 1)[0]?.item.remove();
-    const item = element("li", own >= 0 ? "message own" : "message");
+    const item = element("div", own >= 0 ? "message own" : "message");
     item.append(element("span", "from", own >= 0 ? "this tab" : textField(payload, "from")), element("span", "text", text));
     append(this.#log, item);
   }

@@ -41,9 +41,16 @@ class Lane {
 /** The lane where a plain WebSocket and Readywire do the same, side by side. */
 export function comparison(token: () => string | null): void {
   const button = part("compare", HTMLButtonElement);
+  let running = false;
+  const run = (is: boolean) => {
+    running = is;
+    // Not `disabled`, which would take the focus away.
+    button.setAttribute("aria-disabled", String(is));
+  };
   button.addEventListener("click", () => {
+    if (running) return;
     void (async () => {
-      button.disabled = true;
+      run(true);
       const lanes = { plain: new Lane("plain"), readywire: new Lane("readywire") };
       try {
         await setFault({ service_delay_ms: { search: START_MS } });
@@ -52,8 +59,7 @@ export function comparison(token: () => string | null): void {
       } catch (failure) {
         lanes.plain.finish(0, explain(failure));
       } finally {
-        button.disabled = false;
-        button.focus();
+        run(false);
       }
     })();
   });
@@ -66,20 +72,22 @@ function plainLane(lane: Lane): Promise<void> {
     const begun = performance.now();
     const arrived = new Set<number>();
     let probe = 0;
+    let sent = "";
     let over = false;
     const end = (failure = "") => {
       if (over) return;
       over = true;
       clearInterval(probe);
       socket.close();
-      for (const index of MESSAGES.keys()) if (!arrived.has(index)) lane.set(index, "lost", "lost");
+      for (const index of MESSAGES.keys()) if (!arrived.has(index)) lane.set(index, "lost", `${sent}lost`);
       lane.finish(arrived.size, failure);
       resolve();
     };
     socket.addEventListener("open", () => {
+      sent = `sent at ${since(begun)}, `;
       for (const [index, text] of MESSAGES.entries()) {
         socket.send(JSON.stringify({ text }));
-        lane.set(index, "in_flight", `sent at ${since(begun)}`);
+        lane.set(index, "in_flight", `${sent}no answer yet`);
       }
       probe = window.setInterval(() => {
         if (performance.now() - begun > GIVE_UP_MS) end();
@@ -108,7 +116,7 @@ async function readywireLane(lane: Lane, token: () => string | null): Promise<vo
   let reason = "";
   await Promise.all(
     MESSAGES.map(async (text, index) => {
-      lane.set(index, "queued", `held back at ${since(begun)}`);
+      lane.set(index, "queued", "held back");
       try {
         await client.request("echo", { text });
         arrived += 1;

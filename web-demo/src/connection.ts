@@ -3,7 +3,7 @@ import { type Client, connect, type SendChange, type StateChange } from "readywi
 /** The events of this page: what it sends, and what it receives under the same name. */
 export interface DemoEvents {
   "chat.message": { send: { text: string }; receive: { from: string; text: string; at: unknown } };
-  "agent.run": { send: { prompt: string } };
+  "agent.run": { send: { prompt: string; pace_ms: number } };
   notify: { send: { subject: string; text: string } };
   notification: { receive: { text: string } };
   echo: { send: { text: string } };
@@ -31,6 +31,7 @@ export function socketAddress(path: string): URL {
 /** The page's one client, which may be replaced after it has closed for good. */
 export class Connection {
   #client: Promise<DemoClient> | null = null;
+  #opened = 0;
 
   constructor(
     private readonly token: () => string | null,
@@ -40,16 +41,24 @@ export class Connection {
   /** Starts a client. It resolves while still dialling, so that typing works from the first moment. */
   open(): void {
     const listeners = this.listeners;
+    // A page that was given another token leaves its former client, and hears no more of it.
+    this.#client?.then((former) => former.close({ deadlineMs: 0 })).catch(() => {});
+    const number = ++this.#opened;
+    const current = <A>(tell: (about: A) => void) => (about: A) => {
+      if (number === this.#opened) tell(about);
+    };
     listeners.dialling();
     this.#client = connect<DemoEvents>(socketAddress("/ws"), {
       token: this.token,
       resolveWhen: "dialling",
-      onstatechange: (change) => listeners.state(change),
-      onsendstate: (change) => listeners.send(change),
-      onmessage: (message) => listeners.message(String(message.event), message.payload),
-      onframe: (frame) => listeners.frame(frame.direction, frame.text),
+      // Somebody is watching: no wait that outlasts their patience.
+      backoff: { capMs: 4000 },
+      onstatechange: current((change) => listeners.state(change)),
+      onsendstate: current((change) => listeners.send(change)),
+      onmessage: current((message) => listeners.message(String(message.event), message.payload)),
+      onframe: current((frame) => listeners.frame(frame.direction, frame.text)),
     });
-    this.#client.catch((failure: unknown) => listeners.failed(failure));
+    this.#client.catch(current((failure: unknown) => listeners.failed(failure)));
   }
 
   /** The client, as soon as it exists; it may be far from ready. */

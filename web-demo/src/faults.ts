@@ -27,7 +27,7 @@ const FAULTS: Fault[] = [
   { id: "impair", label: "Impaired service", hint: "Search is impaired: the connection stays ready but degraded, and an agent run waits for it.", steps: [{ impair: ["search"] }] },
   { id: "cut", label: "Cut the connection", hint: "Cut without a goodbye: the client reconnects and resumes where it was.", steps: [CUT] },
   { id: "acks", label: "Lose acks", hint: "The next 3 acknowledgements get lost. Send something, then cut: it is settled, not doubled.", steps: [{ lose_acks: 3 }] },
-  { id: "expire", label: "Expired token", hint: "Tokens now count as expired, and the connection was cut: the client asks for a new one and, after three refusals, stops.", steps: [{ expire_tokens: true }, CUT] },
+  { id: "expire", label: "Expired token", hint: "The token has expired. The client asks for a new one, this page has only the old one, and after three refusals it stops.", steps: [{ expire_tokens: true }] },
   { id: "reset", label: "Reset", hint: "All faults are off.", steps: [{ reset: true }] },
 ];
 

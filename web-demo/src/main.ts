@@ -20,7 +20,10 @@ const connection = new Connection(() => token, {
     rail.restart();
     sends.restart();
   },
-  state: (change) => rail.change(change),
+  state(change) {
+    rail.change(change);
+    agent.state(change);
+  },
   send: (change) => sends.change(change),
   message(event, payload) {
     if (event === "chat.message") chat.received(payload);
@@ -31,7 +34,7 @@ const connection = new Connection(() => token, {
 });
 const chat = new Chat(connection, sends);
 const notifications = new Notifications(connection, sends);
-new Agent(connection, sends);
+const agent = new Agent(connection, sends);
 faultPanel();
 comparison(() => token);
 

@@ -4,7 +4,7 @@ import type { SendList } from "./sends";
 
 /** Direct messages to one user, on every tab that user has open. */
 export class Notifications {
-  readonly #log = part("notifications", HTMLOListElement);
+  readonly #log = part("notifications", HTMLElement);
   readonly #subject = part("notify-subject", HTMLInputElement);
 
   constructor(connection: Connection, sends: SendList) {
@@ -18,7 +18,7 @@ export class Notifications {
           sends.expect("notify", `to ${payload.subject}`);
           await client.send("notify", payload);
         } catch (failure) {
-          append(this.#log, element("li", "message failed", `Not sent: ${explain(failure)}`));
+          append(this.#log, element("div", "message failed", `Not sent: ${explain(failure)}`));
         }
       })();
     });
@@ -31,7 +31,7 @@ export class Notifications {
 
   /** Shows a notification that has come in. */
   received(payload: unknown): void {
-    const item = element("li", "message");
+    const item = element("div", "message");
     const from = textField(payload, "from");
     item.append(
       element("span", "from", from === "" ? new Date().toLocaleTimeString() : `from ${from}`),

@@ -34,7 +34,11 @@ export class StageRail {
       list.append(item);
       this.#items.set(stage, { item, time, note });
     }
-    this.#again.addEventListener("click", connectAgain);
+    this.#again.addEventListener("click", () => {
+      connectAgain();
+      // The button is gone now: the keyboard goes on where the news are.
+      this.#detail.focus();
+    });
   }
 
   /** A new client starts: nothing is confirmed. */
@@ -49,10 +53,10 @@ export class StageRail {
     const { state, pending, impaired } = change;
     if (state === "connecting") {
       this.#restartAttempt();
-      const why = change.reason === null ? "" : ` ${change.reason}.`;
+      const why = change.reason ? ` Reason: ${change.reason}.` : "";
       const text =
         change.retryInMs !== null
-          ? `Retrying in ${Math.round(change.retryInMs)} ms.${why} Sends are held back.`
+          ? `The connection is gone. Next attempt in ${(change.retryInMs / 1000).toFixed(1)} s.${why} Sends are held back.`
           : this.#everReady
             ? `Reconnecting, attempt ${change.attempt}.${why} Sends are held back.`
             : "Dialling… Sends are held back.";
@@ -61,15 +65,14 @@ export class StageRail {
     }
     if (state === "closed") {
       const code = change.code === null ? "" : ` (${change.code})`;
-      this.#show("closed", [], `Closed${code}: ${change.reason ?? "no reason given"}`);
+      this.#show("closed", [], `Closed${code}: ${change.reason || "no reason given"}.`);
       return;
     }
     const stage: Stage = state === "degraded" ? "processing_ready" : state;
     if (!this.#reached.has(stage)) this.#reached.set(stage, performance.now() - this.#begun);
     this.#services = Math.max(this.#services, pending.length);
     if (state === "degraded") {
-      const why = change.reason === null ? "" : `: ${change.reason}`;
-      this.#show(state, pending, `Ready, but ${impaired.join(", ") || "a service"} is impaired${why}.`);
+      this.#show(state, pending, `Ready, but impaired: ${impaired.join(", ")}. What needs it waits; the rest goes on.`);
     } else if (state === "processing_ready") {
       this.#everReady = true;
       this.#show(state, pending, "Ready: the server has confirmed, on this connection, that it will process the next message.");

@@ -1,7 +1,7 @@
 //! A connected client.
 
 use crate::answer::Answer;
-use crate::driver::Input;
+use crate::engine::Input;
 use crate::error::{AnswerError, SendError};
 use crate::front::{BUFFER, Reader, Request, current};
 use crate::messages::{Messages, States};

@@ -3,6 +3,7 @@
 use crate::client::{Client, Link};
 use crate::clock;
 use crate::driver::{self, TokenSource};
+use crate::engine::Input;
 use crate::error::ConnectError;
 use crate::front::{Front, current};
 use crate::options::Options;
@@ -70,7 +71,7 @@ pub async fn connect(url: &str, options: Options) -> Result<Client, ConnectError
             None => progress.timeout(),
         }),
         None => {
-            client.link.give(driver::Input::Close { deadline: Duration::ZERO });
+            client.link.give(Input::Close { deadline: Duration::ZERO });
             Err(progress.timeout())
         }
     }

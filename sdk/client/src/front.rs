@@ -1,6 +1,6 @@
 //! The sink of the Rust API: brings each event to whoever waits for it.
 
-use crate::driver::EventSink;
+use crate::engine::EventSink;
 use crate::error::{AnswerError, SendError, SlowConsumer};
 use crate::messages::Message;
 use crate::sending::Acknowledged;

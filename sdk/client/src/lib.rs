@@ -30,8 +30,9 @@ mod client;
 #[doc(hidden)]
 pub mod clock;
 mod connect;
+mod driver;
 #[doc(hidden)]
-pub mod driver;
+pub mod engine;
 mod error;
 mod front;
 mod messages;

@@ -1,29 +1,44 @@
 //! Events as the TypeScript side reads them: one JSON text each, and the payload beside it.
 
-use js_sys::Function;
-use readywire::driver::{Direction, EventSink};
+use readywire::engine::{Direction, EventSink};
 use readywire::{clock, redaction, remedy};
-use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, StateChange};
+use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, Rejection, StateChange};
 use readywire_protocol::close::Class;
 use readywire_protocol::json::{ObjectWriter, Payload};
 use readywire_protocol::time::milliseconds;
-use wasm_bindgen::prelude::JsValue;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+
+#[wasm_bindgen]
+extern "C" {
+    /// The function that is told.
+    pub type Listener;
+
+    #[wasm_bindgen(method, catch)]
+    fn call(this: &Listener, context: &JsValue, event: &str, payload: Option<&str>) -> Result<(), JsValue>;
+}
+
+/// What is told without the core.
+pub(crate) enum Request {
+    /// The attempt with this number wants a token.
+    AskToken(u64),
+    /// A send whose payload the protocol cannot carry.
+    Refuse { handle: u64, message: String },
+}
 
 pub(crate) struct Sink {
-    on_event: Function,
+    on_event: Listener,
     frames: bool,
     state: ClientState,
 }
 
 impl Sink {
-    pub(crate) fn new(on_event: Function, frames: bool) -> Self {
+    pub(crate) fn new(on_event: Listener, frames: bool) -> Self {
         Self { on_event, frames, state: ClientState::Connecting }
     }
 
     fn tell(&self, event: ObjectWriter, payload: Option<&Payload>) {
-        let payload = payload.map_or(JsValue::UNDEFINED, |payload| JsValue::from_str(payload.text()));
         // The TypeScript side catches what the application throws.
-        let _ = self.on_event.call2(&JsValue::NULL, &JsValue::from_str(&event.finish()), &payload);
+        let _ = self.on_event.call(&JsValue::NULL, &event.finish(), payload.map(Payload::text));
     }
 
     fn state(&mut self, change: StateChange) {
@@ -99,9 +114,21 @@ impl Sink {
 }
 
 impl EventSink for Sink {
-    type Request = ();
+    type Request = Request;
 
-    fn request(&mut self, (): ()) {}
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::AskToken(number) => {
+                let mut event = ObjectWriter::typed("token");
+                event.integer("number", number);
+                self.tell(event, None);
+            }
+            Request::Refuse { handle, message } => {
+                let code = "payload_invalid".to_owned();
+                self.settled(handle, Outcome::Refused(Rejection { code, message, retry: false, retry_after: None }));
+            }
+        }
+    }
 
     fn event(&mut self, event: ClientEvent) -> Option<u64> {
         match event {

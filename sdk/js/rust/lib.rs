@@ -4,43 +4,58 @@
 #![cfg(target_arch = "wasm32")]
 #![warn(missing_docs)]
 
+mod alarm;
 mod events;
 mod options;
+mod page;
 
-use events::Sink;
-use futures::channel::mpsc;
-use js_sys::{Function, Object, Promise, Reflect};
-use readywire::driver::{self, Input, TokenSource};
-use readywire::transport::{self, TaskFuture};
-use readywire::{TokenFailure, clock};
-use readywire_protocol::client::{Client, SendOptions, TokenResult};
+use events::{Listener, Request, Sink};
+use options::Options;
+use page::Page;
+use readywire::clock;
+use readywire::engine::{Happening, Input};
+use readywire_protocol::client::{Client, SendOptions, TokenFailure};
 use readywire_protocol::frame::Auth;
 use readywire_protocol::json::Payload;
 use readywire_protocol::time::Duration;
-use wasm_bindgen::JsCast;
-use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
-use wasm_bindgen_futures::JsFuture;
+use std::rc::Rc;
+use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Half the size of the default allocator. A page runs this module on one thread alone.
+#[global_allocator]
+static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
 const FLAG_ANSWER: u32 = 1;
 const FLAG_FAIL_FAST: u32 = 2;
 
-/// The engine of one client. Its methods give orders and return at once; what comes of them is told to `on_event`.
-#[derive(Debug)]
+/// The engine of one client. What comes of the orders that its methods give is told to `on_event`, perhaps before they
+/// return.
 #[wasm_bindgen]
 pub struct RawClient {
-    inputs: mpsc::UnboundedSender<Input<()>>,
+    page: Rc<Page>,
 }
 
 #[wasm_bindgen]
 impl RawClient {
-    /// Begins to connect.
+    /// Begins to connect. The options are a JSON text.
     #[wasm_bindgen(constructor)]
-    pub fn new(url: String, options: &Object, on_event: Function, token: Function) -> RawClient {
-        let (inputs, receiver) = mpsc::unbounded();
-        let frames = options::flag(options, "frames").unwrap_or(false);
-        let core = Client::new(options::config(options), clock::seed());
-        transport::spawn(driver::run(core, url, receiver, Sink::new(on_event, frames), Provider(token)));
-        RawClient { inputs }
+    pub fn new(url: String, options: &str, on_event: Listener) -> RawClient {
+        let Options { config, frames } = Options::parse(options);
+        RawClient { page: Page::open(Client::new(config, clock::seed()), url, Sink::new(on_event, frames)) }
+    }
+
+    /// Answers a `token` event: the token, if there is one.
+    #[wasm_bindgen(js_name = provideToken)]
+    pub fn provide_token(&self, number: f64, token: Option<String>) {
+        let token = token.map(|token| Auth { scheme: "bearer".to_owned(), token });
+        self.page.happened(Happening::Token(number as u64, Ok(token)));
+    }
+
+    /// Answers a `token` event: why there is none, and whether asking again cannot help.
+    #[wasm_bindgen(js_name = failToken)]
+    pub fn fail_token(&self, number: f64, message: String, fatal: bool) {
+        self.page.happened(Happening::Token(number as u64, Err(TokenFailure { message, fatal })));
     }
 
     /// Gives a message to the client. The payload is JSON text, as `JSON.stringify` makes it.
@@ -52,17 +67,21 @@ impl RawClient {
         flags: u32,
         expire_after_ms: f64,
         key: Option<String>,
-    ) -> Result<(), JsValue> {
-        let payload = Payload::parse(payload).map_err(|error| JsValue::from_str(&error.found))?;
-        let options = SendOptions {
-            answer: flags & FLAG_ANSWER != 0,
-            fail_fast: flags & FLAG_FAIL_FAST != 0,
-            // Zero is TypeScript's word for "no limit of its own".
-            expire_after: options::milliseconds(expire_after_ms).filter(|limit| !limit.is_zero()),
-            key,
-        };
-        self.give(Input::Send { handle: handle as u64, event, payload, options });
-        Ok(())
+    ) {
+        let handle = handle as u64;
+        self.give(match Payload::parse(payload) {
+            Ok(payload) => {
+                let options = SendOptions {
+                    answer: flags & FLAG_ANSWER != 0,
+                    fail_fast: flags & FLAG_FAIL_FAST != 0,
+                    // Zero stands for "no limit of its own".
+                    expire_after: Some(milliseconds(expire_after_ms)).filter(|age| !age.is_zero()),
+                    key,
+                };
+                Input::Send { handle, event, payload, options }
+            }
+            Err(error) => Input::Sink(Request::Refuse { handle, message: error.found }),
+        });
     }
 
     /// Stops an answer; idempotent.
@@ -77,7 +96,7 @@ impl RawClient {
 
     /// Refuses new sends, lets those under way be decided until the deadline, and ends the session.
     pub fn close(&self, deadline_ms: f64) {
-        self.give(Input::Close { deadline: options::milliseconds(deadline_ms).unwrap_or(Duration::ZERO) });
+        self.give(Input::Close { deadline: milliseconds(deadline_ms) });
     }
 
     /// The page is visible or online again: finds out whether the connection still lives.
@@ -85,28 +104,18 @@ impl RawClient {
         self.give(Input::Wake);
     }
 
-    fn give(&self, input: Input<()>) {
-        // Once the loop has ended, `closed` was told, and nothing is left to be done.
-        let _ = self.inputs.unbounded_send(input);
+    fn give(&self, input: Input<Request>) {
+        self.page.happened(Happening::Input(input));
     }
 }
 
-struct Provider(Function);
-
-impl TokenSource for Provider {
-    fn token(&mut self) -> TaskFuture<TokenResult> {
-        let asked = self.0.call0(&JsValue::NULL);
-        Box::pin(async move {
-            let promise: Promise = asked.map(|value| Promise::resolve(&value)).map_err(failure)?;
-            let token = JsFuture::from(promise).await.map_err(failure)?;
-            Ok(token.as_string().map(|token| Auth { scheme: "bearer".to_owned(), token }))
-        })
+impl Drop for RawClient {
+    fn drop(&mut self) {
+        self.give(Input::Close { deadline: Duration::ZERO });
     }
 }
 
-/// What a provider threw. It is final if it says so itself, by a property `retryable` that is false.
-fn failure(thrown: JsValue) -> TokenFailure {
-    let message = thrown.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-    let fatal = Reflect::get(&thrown, &"retryable".into()).is_ok_and(|retryable| retryable == JsValue::FALSE);
-    TokenFailure { message: message.or_else(|| thrown.as_string()).unwrap_or_default(), fatal }
+/// A number that comes from the application: what is negative or no number is zero, what is longer than a year is a year.
+fn milliseconds(value: f64) -> Duration {
+    Duration::from_millis(value.clamp(0.0, 31_536_000_000.0) as u64)
 }

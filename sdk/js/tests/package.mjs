@@ -6,50 +6,30 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { chromium } from "playwright-core";
 import { build } from "vite";
-import { startServer } from "./server.mjs";
-import { serveFolder } from "./serve-folder.mjs";
+import { startPacked } from "./packed.mjs";
 
 const run = promisify(execFile);
 const sdk = fileURLToPath(new URL("..", import.meta.url));
 const DEADLINE = { timeout: 120_000 };
 
-let folder;
+let packed;
 let project;
 let pages;
 let server;
 let browser;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "readywire-package-"));
-  project = join(folder, "project");
-  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: sdk });
-  // `prepack` may print before the JSON.
-  const packed = JSON.parse(stdout.slice(stdout.search(/^[[{]/m)));
-  const { filename } = Array.isArray(packed) ? packed[0] : Object.values(packed)[0] ?? packed;
-  await mkdir(project);
-  await cp(join(sdk, "tests/project"), project, { recursive: true });
-  await writeFile(join(project, "package.json"), '{ "name": "project", "private": true, "type": "module" }\n');
-  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", join(folder, filename)], { cwd: project });
-
-  pages = await serveFolder(project);
-  server = await startServer(folder, pages.origin);
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+  packed = await startPacked();
+  ({ project, pages, server, browser } = packed);
 }, DEADLINE);
 
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-  await pages?.close();
-  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
-}, DEADLINE);
+after(() => packed?.stop(), DEADLINE);
 
 /** What every run has to come to. */
 function check({ states, pendingAtReady, echoed, ids, received, steps, missing, last }) {

@@ -8,18 +8,25 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-/** Starts the real server with a fresh secret, for pages of `origin`. */
-export async function startServer(folder, origin) {
+/**
+ * Starts the real server on a free port, with a fresh secret and further options of its command line.
+ *
+ *   READYWIRE_SERVER   the program; default target/debug/readywire-server
+ */
+export async function startServer(folder, options = []) {
   const program = process.env.READYWIRE_SERVER ?? fileURLToPath(new URL("../../../target/debug/readywire-server", import.meta.url));
   if (!existsSync(program)) throw new Error(`${program} is missing: run \`cargo build -p readywire-server\``);
   const secret = join(folder, "secret");
   await writeFile(secret, randomBytes(48).toString("base64"), { mode: 0o600 });
   const signing = ["--jwt-secret-file", secret];
 
-  const child = spawn(program, [...signing, "--listen", "127.0.0.1:0", "--allow-origin", origin], {
+  const child = spawn(program, [...signing, "--listen", "127.0.0.1:0", ...options], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, RUST_LOG: process.env.RUST_LOG ?? "error" },
   });
+  // Whatever ends this process, the server does not outlive it.
+  const stopWithUs = () => child.kill();
+  process.once("exit", stopWithUs);
   const lines = createInterface({ input: child.stdout });
   const url = await new Promise((resolve, reject) => {
     lines.on("line", (line) => {
@@ -29,14 +36,23 @@ export async function startServer(folder, origin) {
     child.once("error", reject);
     child.once("exit", (code) => reject(new Error(`the server ended with ${code} before it listened`)));
   });
+  const origin = `http://${new URL(url).host}`;
 
   return {
     url,
+    origin,
+    /** A token for this subject. */
     async token(subject) {
       const { stdout } = await promisify(execFile)(program, [...signing, "token", "--subject", subject]);
       return stdout.trim();
     },
+    /** Sets fault switches; the server must have been started with `--faults`. */
+    async fault(switches) {
+      const answer = await fetch(`${origin}/faults`, { method: "POST", body: JSON.stringify(switches) });
+      if (!answer.ok) throw new Error(`POST /faults: ${answer.status} ${await answer.text()}`);
+    },
     async stop() {
+      process.removeListener("exit", stopWithUs);
       if (child.exitCode !== null) return;
       const ended = once(child, "exit");
       child.kill();

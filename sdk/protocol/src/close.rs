@@ -138,7 +138,7 @@ pub fn cut_reason(reason: &str) -> &str {
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    &reason[..end]
+    reason.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

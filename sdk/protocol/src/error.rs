@@ -19,6 +19,11 @@ impl PeerMisbehaved {
         Self { clause, found: found.into() }
     }
 
+    /// The clause and what was found, for a person. `to_string` would bring all of formatting into the browser bundle.
+    pub(crate) fn explain(&self) -> String {
+        [self.clause.id(), ": ", &self.found].concat()
+    }
+
     /// The close code for this violation.
     pub fn code(&self) -> u16 {
         match self.clause {
@@ -36,7 +41,7 @@ impl PeerMisbehaved {
 
 impl fmt::Display for PeerMisbehaved {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.clause.id(), self.found)
+        formatter.write_str(&self.explain())
     }
 }
 

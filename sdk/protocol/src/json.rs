@@ -58,7 +58,7 @@ impl schemars::JsonSchema for Payload {
 }
 
 /// The members of one JSON object, in their order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, &'a str)>,
 }

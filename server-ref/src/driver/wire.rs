@@ -186,8 +186,7 @@ impl Wire {
     /// Ready when the other end has taken nothing for too long.
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let written = self.tap.as_ref().map_or(0, |tap| tap.written());
-        let (before, timer) =
-            self.waits.get_or_insert_with(|| (written, Box::pin(tokio::time::sleep(self.patience))));
+        let (before, timer) = self.waits.get_or_insert_with(|| (written, Box::pin(tokio::time::sleep(self.patience))));
         if *before != written {
             *before = written;
             timer.as_mut().reset(Instant::now() + self.patience);

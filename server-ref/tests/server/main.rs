@@ -1,6 +1,19 @@
 //! The server over loopback: real sockets, and a raw client that does what it likes.
 
+mod answers;
 mod bad_input;
+mod crossing;
+mod endpoints;
+mod flights;
+mod metrics;
+mod origins;
 mod peer;
+mod process;
 mod readiness;
+mod relay;
+mod sends;
+mod services;
+mod sessions;
+mod silence;
+mod tokens;
 mod web;

@@ -1,7 +1,8 @@
 //! The way to `ready`, when everything is as it should be.
 
-use crate::peer::{Raw, hello_as, riding, started};
+use crate::peer::{Raw, hello_as, parts, riding, served, started};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn a_warm_server_pushes_every_stage_and_ready_behind_the_upgrade() {
@@ -31,13 +32,16 @@ async fn a_message_sent_right_behind_ready_is_processed() {
 
 #[tokio::test]
 async fn a_client_of_core_alone_gets_no_session_and_no_inbox() {
-    let server = started(&[]).await;
+    let mut parts = parts();
+    parts.config.inbox.messages = 1;
+    let server = served(parts).await;
     let mut hello = hello_as("alice");
     hello["capabilities"] = json!([]);
     let (mut core, ready) = Raw::ready(&server, &hello).await;
     assert!(ready["session"].is_null(), "{ready}");
-    core.ask(1, "echo", json!(1)).await;
-    core.ask(2, "chat.message", json!({ "text": "hello" })).await;
+    // Nobody takes what is for its inbox, and it never gets full.
+    core.write(&json!({ "type": "send", "id": 1, "event": "chat.message", "payload": { "text": "hello" } })).await;
+    core.write(&json!({ "type": "send", "id": 2, "event": "chat.message", "payload": { "text": "hello" } })).await;
     core.write(&json!({ "type": "ping", "nonce": "here" })).await;
     let mut acked = 0;
     let mut answered = false;
@@ -50,9 +54,8 @@ async fn a_client_of_core_alone_gets_no_session_and_no_inbox() {
         }
     }
     core.write(&json!({ "type": "bye", "code": 4000, "reason": "not 1000" })).await;
-    while !server.hub().sessions(|sessions| sessions.is_empty()) {
-        tokio::task::yield_now().await;
-    }
+    assert!(matches!(core.next().await, Message::Close(_)));
+    assert!(server.hub().sessions(|sessions| sessions.is_empty()), "nothing is kept for it");
 }
 
 #[tokio::test]

@@ -17,10 +17,14 @@ pub fn now() -> Instant {
 
 /// Ends not before `duration` is over; may end early if that is far away, as any timer of the driver may.
 pub async fn sleep(duration: Duration) {
-    // Rounded up: a timer that fires early against this clock would do nothing, and nobody would arm it again.
+    TimeoutFuture::new(rounded_up(duration)).await;
+}
+
+/// What to ask a timer of the page for: one that fires early against this clock would do nothing, and nobody would arm
+/// it again.
+pub fn rounded_up(duration: Duration) -> u32 {
     let part = u64::from(!duration.subsec_nanos().is_multiple_of(1_000_000));
-    let rounded = milliseconds(duration).saturating_add(part).min(i32::MAX as u64);
-    TimeoutFuture::new(rounded as u32).await;
+    milliseconds(duration).saturating_add(part).min(i32::MAX as u64) as u32
 }
 
 /// Something different each time, for jitter.

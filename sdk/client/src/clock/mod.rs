@@ -6,6 +6,6 @@ mod browser;
 mod native;
 
 #[cfg(target_arch = "wasm32")]
-pub use browser::{now, seed, sleep};
+pub use browser::{now, rounded_up, seed, sleep};
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{now, seed, sleep};

@@ -5,7 +5,8 @@ use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
 use js_sys::Array;
 use readywire_protocol::close::CloseFrame;
-use std::future::{Future, ready};
+use std::future::{Future, Ready, ready};
+use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::JsValue;
@@ -13,10 +14,13 @@ use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
 /// Where the events of sockets arrive.
 pub type EventReceiver = mpsc::UnboundedReceiver<(u64, SocketEvent)>;
-/// Where sockets put their events. A page cannot stop reading; the window of the inbox bounds what waits.
-pub type EventSender = mpsc::UnboundedSender<(u64, SocketEvent)>;
+/// Where sockets put their events, each with the number of the socket. A page cannot stop reading; the window of the
+/// inbox bounds what waits.
+pub type EventSender = Rc<dyn Fn(u64, SocketEvent)>;
 /// A future that a task may carry.
 pub type TaskFuture<T> = LocalBoxFuture<'static, T>;
+/// Ends when the last words are out.
+pub type Farewell = Ready<()>;
 /// A function that a task may carry, and whose futures it may carry.
 pub type TaskFn<T> = Box<dyn FnMut() -> TaskFuture<T>>;
 
@@ -26,7 +30,10 @@ impl<T> Task for T {}
 
 /// A channel for the events of sockets.
 pub fn events() -> (EventSender, EventReceiver) {
-    mpsc::unbounded()
+    let (sender, receiver) = mpsc::unbounded();
+    // The receiver is gone only together with the client.
+    let tell = move |number, event| drop(sender.unbounded_send((number, event)));
+    (Rc::new(tell), receiver)
 }
 
 /// Whether there is somebody to carry tasks: in a page, always.
@@ -59,13 +66,11 @@ pub fn open(url: &str, protocols: &[String], number: u64, events: EventSender) -
         Ok(socket) => Some(socket),
         Err(error) => {
             let reason = error.dyn_ref::<js_sys::Error>().map_or_else(String::new, |error| error.message().into());
-            let event = SocketEvent::Closed(Some(CloseFrame::new(1006, &reason)));
-            let _ = events.unbounded_send((number, event));
+            events(number, SocketEvent::Closed(Some(CloseFrame::new(1006, &reason))));
             None
         }
     };
-    // The receiver is gone only together with the client.
-    let tell = move |event| drop(events.unbounded_send((number, event)));
+    let tell = move |event| events(number, event);
     let onopen = Closure::<dyn FnMut()>::new({
         let (socket, tell) = (socket.clone(), tell.clone());
         move || tell(SocketEvent::Open(socket.as_ref().map(WebSocket::protocol).unwrap_or_default()))
@@ -99,7 +104,7 @@ impl Socket {
     }
 
     /// Closes; nothing more is told.
-    pub fn close(self, code: u16, reason: String) -> impl Future<Output = ()> {
+    pub fn close(self, code: u16, reason: String) -> Farewell {
         if let Some(socket) = &self.socket {
             let _ = socket.close_with_code_and_reason(code, &reason);
         }

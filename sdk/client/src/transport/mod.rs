@@ -9,9 +9,13 @@ mod browser;
 mod native;
 
 #[cfg(target_arch = "wasm32")]
-pub use browser::{EventReceiver, EventSender, Socket, Task, TaskFn, TaskFuture, can_spawn, events, open, spawn};
+pub use browser::{
+    EventReceiver, EventSender, Farewell, Socket, Task, TaskFn, TaskFuture, can_spawn, events, open, spawn,
+};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{EventReceiver, EventSender, Socket, Task, TaskFn, TaskFuture, can_spawn, events, open, spawn};
+pub use native::{
+    EventReceiver, EventSender, Farewell, Socket, Task, TaskFn, TaskFuture, can_spawn, events, open, spawn,
+};
 
 use readywire_protocol::close::CloseFrame;
 

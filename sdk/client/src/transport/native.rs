@@ -30,6 +30,8 @@ pub type EventReceiver = mpsc::Receiver<(u64, SocketEvent)>;
 pub type EventSender = mpsc::Sender<(u64, SocketEvent)>;
 /// A future that a task may carry.
 pub type TaskFuture<T> = BoxFuture<'static, T>;
+/// Ends when the last words are out.
+pub type Farewell = TaskFuture<()>;
 /// A function that a task may carry, and whose futures it may carry.
 pub type TaskFn<T> = Box<dyn FnMut() -> TaskFuture<T> + Send>;
 
@@ -80,9 +82,9 @@ impl Socket {
     }
 
     /// Closes; nothing more is told. Ends when the close frame is out and answered, or after a second.
-    pub fn close(self, code: u16, reason: String) -> impl Future<Output = ()> {
+    pub fn close(self, code: u16, reason: String) -> Farewell {
         let _ = self.orders.unbounded_send(Order::Close(code, reason));
-        self.task.map(|_| ())
+        Box::pin(self.task.map(|_| ()))
     }
 }
 

@@ -106,6 +106,7 @@ impl TestServer {
                 .with("count.slowly", Count { pace: Some(Duration::from_millis(10)) }),
             faults,
             origins: Origins::new([]),
+            strangers_per_address: 1024,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

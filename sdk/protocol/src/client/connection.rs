@@ -31,6 +31,7 @@ pub(super) struct Connection {
     pub(super) impaired: Vec<String>,
     pub(super) reason: Option<String>,
     limits: Option<Limits>,
+    answers: bool,
     silence: Option<Duration>,
     last_heard: Instant,
     stage_deadline: Option<Instant>,
@@ -44,6 +45,8 @@ pub(super) struct Connection {
 pub(super) struct ReadyConnection<'a> {
     transmits: &'a mut VecDeque<String>,
     pub(super) limits: Limits,
+    /// Whether the server answers sends.
+    pub(super) answers: bool,
 }
 
 impl ReadyConnection<'_> {
@@ -67,6 +70,7 @@ impl Connection {
             impaired: Vec::new(),
             reason: None,
             limits: None,
+            answers: false,
             silence: None,
             last_heard: now,
             stage_deadline: Some(now + config.stage_timeout),
@@ -78,7 +82,7 @@ impl Connection {
 
     pub(super) fn ready(&mut self) -> Option<ReadyConnection<'_>> {
         let limits = self.limits.filter(|_| self.stage.is_ready())?;
-        Some(ReadyConnection { transmits: &mut self.transmits, limits })
+        Some(ReadyConnection { transmits: &mut self.transmits, limits, answers: self.answers })
     }
 
     pub(super) fn bye(&mut self, bye: Bye) {
@@ -148,7 +152,8 @@ impl Connection {
         }
         if progress {
             // Only progress moves the deadline, so that a server cannot say "soon" for ever (clause `stage.progress`).
-            let budget = news.deadline_ms.map(|budget| Duration::from_millis(budget).saturating_add(config.stage_grace));
+            let budget =
+                news.deadline_ms.map(|budget| Duration::from_millis(budget).saturating_add(config.stage_grace));
             self.stage_deadline = Some(now + budget.unwrap_or(config.stage_timeout));
         }
         Ok(Inbound::StageChanged)
@@ -166,6 +171,7 @@ impl Connection {
         self.reason = None;
         self.stage_deadline = None;
         self.limits = Some(ready.limits);
+        self.answers = ready.capabilities.iter().any(|level| level == "answers");
         self.silence = Some(Duration::from_millis(interval_ms.saturating_add(timeout_ms)));
         Ok(Inbound::Ready(ready))
     }

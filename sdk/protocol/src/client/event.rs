@@ -195,8 +195,8 @@ pub enum Outcome {
 /// Why a send was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rejection {
-    /// For a program: the server's code, or one of `queue_full`, `not_ready`, `too_large`, `subject_changed`,
-    /// `withdrawn`, `closed`.
+    /// For a program: the server's code, or one of `queue_full`, `not_ready`, `too_large`, `unsupported`,
+    /// `key_too_long`, `subject_changed`, `withdrawn`, `closed`.
     pub code: String,
     /// For a person.
     pub message: String,

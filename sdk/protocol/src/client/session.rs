@@ -49,8 +49,9 @@ pub struct Client {
     number: u64,
     hello_rides: bool,
     token: Option<Auth>,
-    bye: Option<Bye>,
     session: Option<Session>,
+    /// Whom the last ready belonged to.
+    subject: Option<String>,
     next_id: u64,
     inbox: Inbox,
     outbox: Outbox,
@@ -81,7 +82,6 @@ enum Phase {
 struct Session {
     id: String,
     token: String,
-    subject: String,
     attempt: u64,
 }
 
@@ -113,6 +113,17 @@ impl Loss {
     fn local(code: u16, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), class: Class::of(code, false), retry_after: None, clause: None }
     }
+
+    fn told(bye: Bye) -> Self {
+        let code = u16::try_from(bye.code).unwrap_or(1006);
+        Self {
+            code,
+            reason: bye.reason,
+            class: bye.class.unwrap_or(Class::of(code, true)),
+            retry_after: bye.retry_after_ms.map(Duration::from_millis),
+            clause: bye.clause,
+        }
+    }
 }
 
 impl Client {
@@ -125,8 +136,8 @@ impl Client {
             number: 0,
             hello_rides: true,
             token: None,
-            bye: None,
             session: None,
+            subject: None,
             next_id: 1,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
@@ -302,7 +313,8 @@ impl Client {
             Ok(Inbound::Ready(ready)) => self.begin(now, *ready),
             Ok(Inbound::Application(frame)) => self.application(now, frame),
             Ok(Inbound::Bye(bye)) => {
-                self.bye = Some(bye);
+                // The first reason learned; a close frame is the answer, and nothing else (clause `close.bye_first`).
+                self.cut_connection(now, Loss::told(bye));
                 Ok(())
             }
         };
@@ -328,17 +340,9 @@ impl Client {
             return;
         }
         let dialling = matches!(self.phase, Phase::Dialling { .. });
-        let mut loss = match (&self.bye, frame) {
-            // The bye says more than the close frame, and is the first reason learned (clause `close.one_reason`).
-            (Some(bye), _) => Loss {
-                code: u16::try_from(bye.code).unwrap_or(1006),
-                reason: bye.reason.clone(),
-                class: bye.class.unwrap_or(Class::of(u16::try_from(bye.code).unwrap_or(1006), true)),
-                retry_after: bye.retry_after_ms.map(Duration::from_millis),
-                clause: bye.clause.clone(),
-            },
-            (None, Some(frame)) => Loss::local(frame.code, frame.reason),
-            (None, None) => Loss::local(1006, "the connection broke off"),
+        let mut loss = match frame {
+            Some(frame) => Loss::local(frame.code, frame.reason),
+            None => Loss::local(1006, "the connection broke off"),
         };
         if dialling && loss.reason.is_empty() {
             loss.reason = "the WebSocket could not be opened".to_owned();
@@ -428,7 +432,6 @@ impl Client {
 
     fn attempt(&mut self, now: Instant) {
         self.number += 1;
-        self.bye = None;
         self.phase = Phase::AskingToken { deadline: now + self.config.connect_timeout };
         self.commands.push_back(Command::AskToken { number: self.number });
     }
@@ -475,19 +478,21 @@ impl Client {
     fn begin(&mut self, now: Instant, ready: Ready) -> Result<(), PeerMisbehaved> {
         self.last_stage = Stage::ProcessingReady;
         self.last_pending.clear();
-        self.backoff.ready();
-        self.ready_since = Some(now);
         let resumed = ready.session.as_ref().is_some_and(|session| session.resumed);
         if resumed {
             self.resume(&ready)?
         } else {
-            self.start_over(ready.session.as_ref())
+            self.start_over(ready.session.as_ref());
+            self.check_received(&ready)?;
         }
+        self.backoff.ready();
+        self.ready_since = Some(now);
         let previous = self.session.take();
         self.session = ready.session.map(|grant: SessionGrant| {
             self.events.push_back(ClientEvent::Session { id: grant.id.clone(), resumed });
             let attempt = previous.filter(|_| resumed).map_or(0, |session| session.attempt);
-            Session { id: grant.id, token: grant.token, subject: grant.subject, attempt }
+            self.subject = Some(grant.subject);
+            Session { id: grant.id, token: grant.token, attempt }
         });
         self.release_held();
         if let Some(mut connection) = self.connection.as_mut().and_then(Connection::ready) {
@@ -501,21 +506,13 @@ impl Client {
     /// The former session goes on: what is decided is settled, the rest is written again.
     fn resume(&mut self, ready: &Ready) -> Result<(), PeerMisbehaved> {
         let same = match (&self.session, &ready.session) {
-            (Some(ours), Some(theirs)) => ours.id == theirs.id && ours.subject == theirs.subject,
+            (Some(ours), Some(theirs)) => ours.id == theirs.id && self.subject.as_ref() == Some(&theirs.subject),
             _ => false,
         };
         if !same {
             return Err(PeerMisbehaved::new(Clause::SessionResumed, "resumed a session that was not asked for"));
         }
-        let range = self.outbox.highest_acknowledged..=self.outbox.highest_written;
-        if !range.contains(&ready.received) {
-            self.start_over(None);
-            self.session = None;
-            return Err(PeerMisbehaved::new(
-                Clause::SessionReceivedRange,
-                "`received` is not between acknowledged and written",
-            ));
-        }
+        self.check_received(ready)?;
         // Refusals first: only then does `received` settle the rest (clause `session.resumed`).
         for refusal in &ready.refused {
             self.refused(refusal.clone())?;
@@ -540,15 +537,28 @@ impl Client {
         Ok(())
     }
 
+    /// A server that has received what was never written would answer new sends as old ones, and process none.
+    fn check_received(&mut self, ready: &Ready) -> Result<(), PeerMisbehaved> {
+        if (self.outbox.highest_acknowledged..=self.outbox.highest_written).contains(&ready.received) {
+            return Ok(());
+        }
+        self.start_over(None);
+        self.session = None;
+        let found = "`received` is not between acknowledged and written";
+        Err(PeerMisbehaved::new(Clause::SessionReceivedRange, found))
+    }
+
     /// A new session, or none: answers end, what was written and not decided is unknown, what was not keeps its place.
     fn start_over(&mut self, grant: Option<&SessionGrant>) {
-        let stranger = match (&self.session, grant) {
-            (Some(ours), Some(theirs)) => ours.subject != theirs.subject,
+        let stranger = match (&self.subject, grant) {
+            (Some(ours), Some(theirs)) => *ours != theirs.subject,
             _ => false,
         };
+        // A server without sessions knows no keys, either (clause `send.key`).
+        let remembered = self.session.is_some();
         let mut again = VecDeque::new();
         for mut entry in std::mem::take(&mut self.outbox.written) {
-            if entry.key.is_some() && !stranger && !entry.given_up && entry.losses < MAX_LOSSES {
+            if entry.key.is_some() && remembered && !stranger && !entry.given_up && entry.losses < MAX_LOSSES {
                 entry.id = 0;
                 entry.on_wire = false;
                 entry.uncertain = true;
@@ -575,6 +585,7 @@ impl Client {
         }
         self.end_answers(lost, "session_lost", "the session that this answer belonged to is over");
         self.outbox.highest_acknowledged = 0;
+        self.outbox.highest_written = 0;
         self.inbox = Inbox::default();
     }
 
@@ -597,8 +608,11 @@ impl Client {
                 if id > self.outbox.highest_written {
                     return Err(PeerMisbehaved::new(Clause::AckNotAboveSent, "an ack above every id written"));
                 }
-                self.progress_deadline = None;
-                for entry in self.outbox.acknowledge(id) {
+                let decided = self.outbox.acknowledge(id);
+                if !decided.is_empty() {
+                    self.progress_deadline = None;
+                }
+                for entry in decided {
                     self.acknowledged(&entry);
                 }
             }
@@ -606,19 +620,17 @@ impl Client {
                 if refusal.id > self.outbox.highest_written {
                     return Err(PeerMisbehaved::new(Clause::AckNotAboveSent, "a nack above every id written"));
                 }
-                self.progress_deadline = None;
                 self.refused(refusal)?;
                 self.release_held();
             }
-            ServerFrame::Message(message) => return self.message(now, message),
+            ServerFrame::Message(message) if self.session.is_some() => return self.message(now, message),
             ServerFrame::Drain { reconnect_after_ms, .. } => {
                 if let [from, to] = reconnect_after_ms[..] {
                     self.backoff.window = Some((Duration::from_millis(from), Duration::from_millis(to)));
                 }
             }
-            ServerFrame::Auth(_) => {}
             _ => {
-                let found = "a frame of a level that this client did not list";
+                let found = "a frame of a level that was not agreed";
                 return Err(PeerMisbehaved::new(Clause::FrameLevel, found));
             }
         }
@@ -645,9 +657,14 @@ impl Client {
             self.events.push_back(ClientEvent::Message { offset, event, payload });
             return Ok(());
         };
-        // An answer may overtake the ack of its own send, and to answer is to have taken.
-        let Some(index) = self.answers.iter().position(|answer| answer.id == re) else { return Ok(()) };
+        let asked = |answer: &OpenAnswer| answer.id == re && re > 0;
+        let Some(index) = self.answers.iter().position(asked) else { return Ok(()) };
         let handle = self.answers[index].handle;
+        // An answer may overtake the ack of its own send, and to answer is to have taken: offered anew after the loss of
+        // its session, it could be processed twice. Its place in the window waits for the ack.
+        if self.outbox.give_up(handle).is_some() {
+            self.events.push_back(ClientEvent::Settled { handle, outcome: Outcome::Acknowledged { id: re } });
+        }
         if end {
             self.answers.remove(index);
         }
@@ -675,6 +692,7 @@ impl Client {
 
     fn refused(&mut self, refusal: Refusal) -> Result<(), PeerMisbehaved> {
         let Some(entry) = self.outbox.take_written(refusal.id) else { return Ok(()) };
+        self.progress_deadline = None;
         let rejection = Rejection {
             code: refusal.code,
             message: refusal.message,
@@ -720,6 +738,14 @@ impl Client {
     fn flush(&mut self, now: Instant) {
         let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready) else { return };
         let limits = ready.limits;
+        let answers = ready.answers;
+        let unfit = |entry: &Entry, text: &str| {
+            if text.len() as u64 > limits.max_message_bytes {
+                return Some(Rejection::local("too_large", "larger than the server takes", false));
+            }
+            // Nobody would ever end that answer (clause `frame.level`).
+            (entry.answer && !answers).then(|| Rejection::local("unsupported", "the server gives no answers", false))
+        };
         let mut flight = self.outbox.in_flight();
         let mut unsendable = Vec::new();
         let fits = |flight: &Window, bytes: u64| {
@@ -727,9 +753,8 @@ impl Client {
             flight.messages < limits.max_in_flight.max(1)
                 && (first || flight.bytes + bytes <= limits.max_in_flight_bytes)
         };
-        let cancelled = |entry: &Entry| {
-            self.answers.iter().any(|answer| answer.handle == entry.handle && answer.cancelled)
-        };
+        let cancelled =
+            |entry: &Entry| self.answers.iter().any(|answer| answer.handle == entry.handle && answer.cancelled);
         let mut blocked = false;
         let mut index = 0;
         while let Some(entry) = self.outbox.written.get_mut(index) {
@@ -742,10 +767,10 @@ impl Client {
                 break;
             }
             let text = wire(entry);
-            if text.len() as u64 > limits.max_message_bytes {
+            if let Some(refusal) = unfit(entry, &text) {
                 // This server takes less than the one before. It was not taken: `received` would cover it.
                 index -= 1;
-                unsendable.extend(self.outbox.written.remove(index));
+                unsendable.extend(self.outbox.written.remove(index).map(|entry| (entry, refusal)));
                 continue;
             }
             flight.messages += 1;
@@ -770,8 +795,8 @@ impl Client {
             let Some(mut entry) = self.outbox.waiting.remove(index) else { break };
             entry.id = self.next_id;
             let text = wire(&entry);
-            if text.len() as u64 > limits.max_message_bytes {
-                unsendable.push(entry);
+            if let Some(refusal) = unfit(&entry, &text) {
+                unsendable.push((entry, refusal));
                 continue;
             }
             self.next_id += 1;
@@ -789,9 +814,7 @@ impl Client {
             }
             self.outbox.written.push_back(entry);
         }
-        for entry in unsendable {
-            let message = "larger than the server takes";
-            let refusal = Rejection::local("too_large", message, false);
+        for (entry, refusal) in unsendable {
             self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal));
         }
         if flight.messages == 0 {
@@ -821,7 +844,7 @@ impl Client {
 
     fn violated(&mut self, now: Instant, misbehaved: PeerMisbehaved) {
         let clause = Some(misbehaved.clause.id().to_owned());
-        self.drop_connection(now, Loss { clause, ..Loss::local(misbehaved.code(), misbehaved.to_string()) });
+        self.drop_connection(now, Loss { clause, ..Loss::local(misbehaved.code(), misbehaved.explain()) });
     }
 
     /// Ends the connection from this side: `bye` first (clause `close.bye_first`), though not to a server that never
@@ -838,10 +861,15 @@ impl Client {
                 clause: loss.clause.clone(),
             });
         }
+        self.cut_connection(now, loss);
+    }
+
+    /// Closes the socket without a word.
+    fn cut_connection(&mut self, now: Instant, loss: Loss) {
         self.drain_transmits();
         let reason = close::cut_reason(&loss.reason).to_owned();
         // A page may close with 1000 and 3000 to 4999 only.
-        let code = if loss.code < 3000 { 1000 } else { loss.code };
+        let code = if (3000..5000).contains(&loss.code) { loss.code } else { close::NORMAL };
         self.commands.push_back(Command::Close { number: self.number, code, reason });
         self.lost(now, loss);
     }
@@ -867,7 +895,10 @@ impl Client {
             self.last_stage = Stage::Connecting;
             self.last_pending.clear();
         }
-        self.hello_rides = connection.is_some_and(|connection| connection.stage > Stage::Connecting);
+        // Only an upgrade that was tried says anything about upgrades (clause `upgrade.fallback`).
+        if matches!(self.phase, Phase::Dialling { .. } | Phase::Open) {
+            self.hello_rides = connection.is_some_and(|connection| connection.stage > Stage::Connecting);
+        }
         let ready_since = self.ready_since.take();
         self.progress_deadline = None;
         self.inbox.deadline = None;

@@ -1,9 +1,10 @@
 //! What a client sends.
 
-use super::{Bye, required, unexpected};
+use super::Bye;
+use super::fields::{self, Fields};
 use crate::config::Window;
 use crate::error::PeerMisbehaved;
-use crate::json::{Object, ObjectWriter, Payload};
+use crate::json::{ObjectWriter, Payload};
 
 /// A frame from the client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -154,33 +155,31 @@ impl ClientFrame {
     /// # Errors
     /// The clause that the text breaks.
     pub fn decode(text: &str) -> Result<Self, PeerMisbehaved> {
-        let object = Object::parse(text)?;
-        let name = required(object.string("type")?, "type")?;
-        Ok(match &*name {
-            "hello" => Self::Hello(Box::new(Hello::decode(&object)?)),
-            "send" => Self::Send(Send {
-                id: required(object.integer("id")?, "id")?,
-                event: required(object.string("event")?, "event")?.into_owned(),
-                payload: object.payload("payload").unwrap_or_else(Payload::null),
-                answer: object.boolean("answer")?,
-                key: owned(&object, "key")?,
-                topic: owned(&object, "topic")?,
-            }),
-            "taken" => {
-                Self::Taken { offset: required(object.integer("offset")?, "offset")?, topic: owned(&object, "topic")? }
-            }
-            "cancel" => Self::Cancel { re: required(object.integer("re")?, "re")? },
-            "subscribe" => Self::Subscribe {
-                topic: required(owned(&object, "topic")?, "topic")?,
-                offset: object.integer("offset")?,
-                epoch: owned(&object, "epoch")?,
-            },
-            "unsubscribe" => Self::Unsubscribe { topic: required(owned(&object, "topic")?, "topic")? },
-            "auth" => Self::Auth(Auth::decode(&object)?),
-            "ping" => Self::Ping { nonce: required(owned(&object, "nonce")?, "nonce")? },
-            "pong" => Self::Pong { nonce: required(owned(&object, "nonce")?, "nonce")? },
-            "bye" => Self::Bye(Bye::decode(&object)?),
-            other => return Err(unexpected(other)),
+        fields::read(text, |name, fields| {
+            Some(match name {
+                "hello" => Self::Hello(Box::new(Hello::decode(fields))),
+                "send" => Self::Send(Send {
+                    id: fields.integer("id"),
+                    event: fields.string("event"),
+                    payload: fields.payload("payload"),
+                    answer: fields.flag("answer"),
+                    key: fields.optional_string("key"),
+                    topic: fields.optional_string("topic"),
+                }),
+                "taken" => Self::Taken { offset: fields.integer("offset"), topic: fields.optional_string("topic") },
+                "cancel" => Self::Cancel { re: fields.integer("re") },
+                "subscribe" => Self::Subscribe {
+                    topic: fields.string("topic"),
+                    offset: fields.optional_integer("offset"),
+                    epoch: fields.optional_string("epoch"),
+                },
+                "unsubscribe" => Self::Unsubscribe { topic: fields.string("topic") },
+                "auth" => Self::Auth(Auth::decode(fields)),
+                "ping" => Self::Ping { nonce: fields.string("nonce") },
+                "pong" => Self::Pong { nonce: fields.string("nonce") },
+                "bye" => Self::Bye(Bye::decode(fields)),
+                _ => return None,
+            })
         })
     }
 
@@ -239,21 +238,14 @@ pub(super) fn nonce_frame(name: &str, nonce: &str) -> String {
     writer.finish()
 }
 
-pub(super) fn owned(object: &Object<'_>, name: &str) -> Result<Option<String>, PeerMisbehaved> {
-    Ok(object.string(name)?.map(|text| text.into_owned()))
-}
-
 /// The scheme of a credential that names none.
 fn bearer() -> String {
     "bearer".to_owned()
 }
 
 impl Auth {
-    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
-        Ok(Self {
-            scheme: object.string("scheme")?.map_or_else(bearer, |scheme| scheme.into_owned()),
-            token: required(owned(object, "token")?, "token")?,
-        })
+    fn decode(fields: &Fields<'_, '_>) -> Self {
+        Self { scheme: fields.optional_string("scheme").unwrap_or_else(bearer), token: fields.string("token") }
     }
 
     fn members(&self, writer: &mut ObjectWriter) {
@@ -274,32 +266,24 @@ impl Hello {
         }
     }
 
-    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
-        let client = match object.object("client")? {
-            Some(agent) => {
-                Some((required(owned(&agent, "name")?, "client.name")?, owned(&agent, "version")?.unwrap_or_default()))
-            }
-            None => None,
-        };
-        let window = match object.object("window")? {
-            Some(window) => Some(Window {
-                messages: required(window.integer("messages")?, "window.messages")?,
-                bytes: required(window.integer("bytes")?, "window.bytes")?,
+    fn decode(fields: &Fields<'_, '_>) -> Self {
+        Self {
+            client: fields
+                .optional_object("client")
+                .map(|agent| (agent.string("name"), agent.optional_string("version").unwrap_or_default())),
+            window: fields
+                .optional_object("window")
+                .map(|window| Window { messages: window.integer("messages"), bytes: window.integer("bytes") }),
+            resume: fields.optional_object("resume").map(|resume| Resume {
+                session: resume.string("session"),
+                token: resume.string("token"),
+                attempt: resume.integer("attempt"),
+                settled: resume.optional_integer("settled").unwrap_or(0),
+                inbox: resume.optional_integer("inbox").unwrap_or(0),
             }),
-            None => None,
-        };
-        let resume = match object.object("resume")? {
-            Some(resume) => Some(Resume {
-                session: required(owned(&resume, "session")?, "resume.session")?,
-                token: required(owned(&resume, "token")?, "resume.token")?,
-                attempt: required(resume.integer("attempt")?, "resume.attempt")?,
-                settled: resume.integer("settled")?.unwrap_or(0),
-                inbox: resume.integer("inbox")?.unwrap_or(0),
-            }),
-            None => None,
-        };
-        let auth = object.object("auth")?.map(|auth| Auth::decode(&auth)).transpose()?;
-        Ok(Self { client, auth, capabilities: object.strings("capabilities")?, window, resume })
+            auth: fields.optional_object("auth").map(|auth| Auth::decode(&auth)),
+            capabilities: fields.strings("capabilities"),
+        }
     }
 
     fn encode(&self) -> String {

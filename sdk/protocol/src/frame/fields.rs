@@ -18,10 +18,7 @@ pub(super) struct Fields<'f, 'a> {
 }
 
 /// Reads a frame. `build` is given its type and its fields; it gives back `None` for a type that it does not know.
-pub(super) fn read<F>(
-    text: &str,
-    build: impl FnOnce(&str, &Fields<'_, '_>) -> Option<F>,
-) -> Result<F, PeerMisbehaved> {
+pub(super) fn read<F>(text: &str, build: impl FnOnce(&str, &Fields<'_, '_>) -> Option<F>) -> Result<F, PeerMisbehaved> {
     let fault = Cell::new(None);
     let fields = Fields { object: Object::parse(text)?, within: "", fault: &fault };
     let name = fields.string("type");

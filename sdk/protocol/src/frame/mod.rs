@@ -3,6 +3,7 @@
 //! Types are split by direction, so that sending the other side's frame does not compile.
 
 mod client;
+mod fields;
 mod server;
 
 pub use client::{Auth, ClientFrame, Hello, Resume, Send};
@@ -14,7 +15,8 @@ pub use server::{
 use crate::clause::Clause;
 use crate::close::Class;
 use crate::error::PeerMisbehaved;
-use crate::json::{Object, ObjectWriter};
+use crate::json::ObjectWriter;
+use fields::Fields;
 
 /// Every frame type of version 1.
 pub const FRAME_NAMES: &[&str] = &[
@@ -58,14 +60,14 @@ pub struct Bye {
 }
 
 impl Bye {
-    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
-        Ok(Self {
-            code: required(object.integer("code")?, "code")?,
-            reason: object.string("reason")?.unwrap_or_default().into_owned(),
-            class: object.string("class")?.map(|name| Class::parse(&name)),
-            retry_after_ms: object.integer("retry_after_ms")?,
-            clause: object.string("clause")?.map(|clause| clause.into_owned()),
-        })
+    fn decode(fields: &Fields<'_, '_>) -> Self {
+        Self {
+            code: fields.integer("code"),
+            reason: fields.optional_string("reason").unwrap_or_default(),
+            class: fields.optional_string("class").map(|name| Class::parse(&name)),
+            retry_after_ms: fields.optional_integer("retry_after_ms"),
+            clause: fields.optional_string("clause"),
+        }
     }
 
     fn encode(&self) -> String {
@@ -77,10 +79,6 @@ impl Bye {
         writer.optional_string("clause", self.clause.as_deref());
         writer.finish()
     }
-}
-
-fn required<T>(value: Option<T>, name: &str) -> Result<T, PeerMisbehaved> {
-    value.ok_or_else(|| PeerMisbehaved::new(Clause::FrameField, ["`", name, "` is missing"].concat()))
 }
 
 /// The type of a frame that this side cannot receive: known, but not from there, or not known at all.

@@ -1,10 +1,11 @@
 //! What a server sends.
 
-use super::client::{nonce_frame, owned};
-use super::{Bye, required, unexpected};
+use super::Bye;
+use super::client::nonce_frame;
+use super::fields::{self, Fields};
 use crate::clause::Clause;
 use crate::error::PeerMisbehaved;
-use crate::json::{Object, ObjectWriter, Payload};
+use crate::json::{ObjectWriter, Payload};
 use crate::stage::Stage;
 
 /// A frame from the server.
@@ -283,55 +284,55 @@ impl ServerFrame {
     /// # Errors
     /// The clause that the text breaks.
     pub fn decode(text: &str) -> Result<Self, PeerMisbehaved> {
-        let object = Object::parse(text)?;
-        let name = required(object.string("type")?, "type")?;
-        Ok(match &*name {
-            "stage" => Self::Stage(StageNews::decode(&object)?),
-            "ready" => Self::Ready(Box::new(Ready::decode(&object)?)),
-            "ack" => Self::Ack { id: required(object.integer("id")?, "id")? },
-            "nack" => Self::Nack(Refusal::decode(&object)?),
-            "message" => Self::Message(Message {
-                offset: required(object.integer("offset")?, "offset")?,
-                event: object.string("event")?.unwrap_or_default().into_owned(),
-                payload: object.payload("payload").unwrap_or_else(Payload::null),
-                re: object.integer("re")?,
-                end: object.boolean("end")?,
-                error: AnswerError::decode(&object)?,
-            }),
-            "subscribed" => Self::Subscribed {
-                topic: required(owned(&object, "topic")?, "topic")?,
-                offset: required(object.integer("offset")?, "offset")?,
-                head: required(object.integer("head")?, "head")?,
-                epoch: required(owned(&object, "epoch")?, "epoch")?,
-                recovered: object.boolean("recovered")?,
-            },
-            "unsubscribed" => Self::Unsubscribed {
-                topic: required(owned(&object, "topic")?, "topic")?,
-                code: owned(&object, "code")?,
-                retry: object.boolean("retry")?,
-            },
-            "publication" => Self::Publication {
-                topic: required(owned(&object, "topic")?, "topic")?,
-                offset: required(object.integer("offset")?, "offset")?,
-                event: required(owned(&object, "event")?, "event")?,
-                payload: object.payload("payload").unwrap_or_else(Payload::null),
-            },
-            "auth" => Self::Auth(TokenNews {
-                expires_in_ms: object.integer("expires_in_ms")?,
-                required: object.boolean("required")?,
-                deadline_ms: object.integer("deadline_ms")?,
-                error: AnswerError::decode(&object)?,
-                retry: object.boolean("retry")?,
-            }),
-            "drain" => Self::Drain {
-                deadline_ms: required(object.integer("deadline_ms")?, "deadline_ms")?,
-                reconnect_after_ms: object.integers("reconnect_after_ms")?,
-                alternate: owned(&object, "alternate")?,
-            },
-            "ping" => Self::Ping { nonce: required(owned(&object, "nonce")?, "nonce")? },
-            "pong" => Self::Pong { nonce: required(owned(&object, "nonce")?, "nonce")? },
-            "bye" => Self::Bye(Bye::decode(&object)?),
-            other => return Err(unexpected(other)),
+        fields::read(text, |name, fields| {
+            Some(match name {
+                "stage" => Self::Stage(StageNews::decode(fields)),
+                "ready" => Self::Ready(Box::new(Ready::decode(fields))),
+                "ack" => Self::Ack { id: fields.integer("id") },
+                "nack" => Self::Nack(Refusal::decode(fields)),
+                "message" => Self::Message(Message {
+                    offset: fields.integer("offset"),
+                    event: fields.optional_string("event").unwrap_or_default(),
+                    payload: fields.payload("payload"),
+                    re: fields.optional_integer("re"),
+                    end: fields.flag("end"),
+                    error: AnswerError::decode(fields),
+                }),
+                "subscribed" => Self::Subscribed {
+                    topic: fields.string("topic"),
+                    offset: fields.integer("offset"),
+                    head: fields.integer("head"),
+                    epoch: fields.string("epoch"),
+                    recovered: fields.flag("recovered"),
+                },
+                "unsubscribed" => Self::Unsubscribed {
+                    topic: fields.string("topic"),
+                    code: fields.optional_string("code"),
+                    retry: fields.flag("retry"),
+                },
+                "publication" => Self::Publication {
+                    topic: fields.string("topic"),
+                    offset: fields.integer("offset"),
+                    event: fields.string("event"),
+                    payload: fields.payload("payload"),
+                },
+                "auth" => Self::Auth(TokenNews {
+                    expires_in_ms: fields.optional_integer("expires_in_ms"),
+                    required: fields.flag("required"),
+                    deadline_ms: fields.optional_integer("deadline_ms"),
+                    error: AnswerError::decode(fields),
+                    retry: fields.flag("retry"),
+                }),
+                "drain" => Self::Drain {
+                    deadline_ms: fields.integer("deadline_ms"),
+                    reconnect_after_ms: fields.integers("reconnect_after_ms"),
+                    alternate: fields.optional_string("alternate"),
+                },
+                "ping" => Self::Ping { nonce: fields.string("nonce") },
+                "pong" => Self::Pong { nonce: fields.string("nonce") },
+                "bye" => Self::Bye(Bye::decode(fields)),
+                _ => return None,
+            })
         })
     }
 
@@ -408,19 +409,19 @@ impl ServerFrame {
 }
 
 impl StageNews {
-    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
-        let name = required(object.string("stage")?, "stage")?;
-        let Some(stage) = Stage::parse(&name) else {
-            return Err(PeerMisbehaved::new(Clause::StageOrder, "a stage that this version does not have"));
-        };
-        Ok(Self {
+    fn decode(fields: &Fields<'_, '_>) -> Self {
+        let stage = Stage::parse(&fields.string("stage")).unwrap_or_else(|| {
+            fields.note(PeerMisbehaved::new(Clause::StageOrder, "a stage that this version does not have"));
+            Stage::Closed
+        });
+        Self {
             stage,
-            connection: owned(object, "connection")?,
-            pending: object.strings("pending")?,
-            impaired: object.strings("impaired")?,
-            reason: owned(object, "reason")?,
-            deadline_ms: object.integer("deadline_ms")?,
-        })
+            connection: fields.optional_string("connection"),
+            pending: fields.strings("pending"),
+            impaired: fields.strings("impaired"),
+            reason: fields.optional_string("reason"),
+            deadline_ms: fields.optional_integer("deadline_ms"),
+        }
     }
 
     fn encode(&self) -> String {
@@ -436,38 +437,29 @@ impl StageNews {
 }
 
 impl Ready {
-    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
-        let session = match object.object("session")? {
-            Some(session) => Some(SessionGrant::decode(&session)?),
-            None => None,
-        };
-        let mut refused = Vec::new();
-        for refusal in object.objects("refused")? {
-            refused.push(Refusal::decode(&refusal)?);
-        }
-        let limits = required(object.object("limits")?, "limits")?;
-        let heartbeat = required(object.object("heartbeat")?, "heartbeat")?;
-        let auth = object.object("auth")?;
-        Ok(Self {
+    fn decode(fields: &Fields<'_, '_>) -> Self {
+        let session = fields.optional_object("session").map(|session| SessionGrant::decode(&session));
+        let refused = fields.objects("refused").iter().map(Refusal::decode).collect();
+        let limits = fields.object("limits");
+        let heartbeat = fields.object("heartbeat");
+        let auth = fields.optional_object("auth");
+        Self {
             session,
-            received: object.integer("received")?.unwrap_or(0),
+            received: fields.optional_integer("received").unwrap_or(0),
             refused,
-            impaired: object.strings("impaired")?,
+            impaired: fields.strings("impaired"),
             limits: Limits {
-                max_message_bytes: required(limits.integer("max_message_bytes")?, "limits.max_message_bytes")?,
-                max_in_flight: required(limits.integer("max_in_flight")?, "limits.max_in_flight")?,
-                max_in_flight_bytes: required(limits.integer("max_in_flight_bytes")?, "limits.max_in_flight_bytes")?,
+                max_message_bytes: limits.integer("max_message_bytes"),
+                max_in_flight: limits.integer("max_in_flight"),
+                max_in_flight_bytes: limits.integer("max_in_flight_bytes"),
             },
             heartbeat: Heartbeat {
-                interval_ms: required(heartbeat.integer("interval_ms")?, "heartbeat.interval_ms")?,
-                timeout_ms: required(heartbeat.integer("timeout_ms")?, "heartbeat.timeout_ms")?,
+                interval_ms: heartbeat.integer("interval_ms"),
+                timeout_ms: heartbeat.integer("timeout_ms"),
             },
-            token_expires_in_ms: match auth {
-                Some(auth) => auth.integer("expires_in_ms")?,
-                None => None,
-            },
-            capabilities: object.strings("capabilities")?,
-        })
+            token_expires_in_ms: auth.and_then(|auth| auth.optional_integer("expires_in_ms")),
+            capabilities: fields.strings("capabilities"),
+        }
     }
 
     fn encode(&self) -> String {
@@ -510,16 +502,16 @@ fn process() -> String {
 }
 
 impl SessionGrant {
-    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
-        Ok(Self {
-            id: required(owned(object, "id")?, "session.id")?,
-            token: required(owned(object, "token")?, "session.token")?,
-            ttl_ms: object.integer("ttl_ms")?.unwrap_or(0),
-            resumed: object.boolean("resumed")?,
-            lost_because: object.string("lost_because")?.map(|_| LostBecause::NotFound),
-            subject: required(owned(object, "subject")?, "session.subject")?,
-            durability: owned(object, "durability")?.unwrap_or_else(process),
-        })
+    fn decode(fields: &Fields<'_, '_>) -> Self {
+        Self {
+            id: fields.string("id"),
+            token: fields.string("token"),
+            ttl_ms: fields.optional_integer("ttl_ms").unwrap_or(0),
+            resumed: fields.flag("resumed"),
+            lost_because: fields.optional_string("lost_because").map(|_| LostBecause::NotFound),
+            subject: fields.string("subject"),
+            durability: fields.optional_string("durability").unwrap_or_else(process),
+        }
     }
 
     fn encode(&self) -> String {
@@ -536,15 +528,15 @@ impl SessionGrant {
 }
 
 impl Refusal {
-    fn decode(object: &Object<'_>) -> Result<Self, PeerMisbehaved> {
-        Ok(Self {
-            id: required(object.integer("id")?, "id")?,
-            code: required(owned(object, "code")?, "code")?,
-            message: owned(object, "message")?.unwrap_or_default(),
-            retry: object.boolean("retry")?,
-            retry_after_ms: object.integer("retry_after_ms")?,
-            service: owned(object, "service")?,
-        })
+    fn decode(fields: &Fields<'_, '_>) -> Self {
+        Self {
+            id: fields.integer("id"),
+            code: fields.string("code"),
+            message: fields.optional_string("message").unwrap_or_default(),
+            retry: fields.flag("retry"),
+            retry_after_ms: fields.optional_integer("retry_after_ms"),
+            service: fields.optional_string("service"),
+        }
     }
 
     fn members(&self, writer: &mut ObjectWriter) {
@@ -558,12 +550,9 @@ impl Refusal {
 }
 
 impl AnswerError {
-    fn decode(object: &Object<'_>) -> Result<Option<Self>, PeerMisbehaved> {
-        let Some(error) = object.object("error")? else { return Ok(None) };
-        Ok(Some(Self {
-            code: required(owned(&error, "code")?, "error.code")?,
-            message: owned(&error, "message")?.unwrap_or_default(),
-        }))
+    fn decode(fields: &Fields<'_, '_>) -> Option<Self> {
+        let error = fields.optional_object("error")?;
+        Some(Self { code: error.string("code"), message: error.optional_string("message").unwrap_or_default() })
     }
 
     fn member(writer: &mut ObjectWriter, error: Option<&Self>) {

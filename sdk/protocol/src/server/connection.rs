@@ -95,6 +95,20 @@ pub struct Bound {
     pub token_expires_in: Option<Duration>,
 }
 
+/// A send that is not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Flying {
+    id: u64,
+    bytes: u64,
+    fate: Option<Fate>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Fate {
+    Taken,
+    Refused,
+}
+
 /// The server's end of one connection.
 ///
 /// After every call, drain [`ServerConnection::poll_transmit`], then [`ServerConnection::poll_event`], then sleep until
@@ -114,9 +128,9 @@ pub struct ServerConnection {
     delivered: VecDeque<(u64, u64)>,
     delivered_bytes: u64,
     last_delivered: u64,
-    last_id: u64,
-    undecided: VecDeque<(u64, u64)>,
-    undecided_bytes: u64,
+    /// The next message of the inbox does not fit into what is left of the window.
+    stalled: bool,
+    undecided: VecDeque<Flying>,
     ack: Option<u64>,
     ack_due: Option<Instant>,
     unsupported: Vec<String>,
@@ -151,9 +165,8 @@ impl ServerConnection {
             delivered: VecDeque::new(),
             delivered_bytes: 0,
             last_delivered: 0,
-            last_id: 0,
+            stalled: false,
             undecided: VecDeque::new(),
-            undecided_bytes: 0,
             ack: None,
             ack_due: None,
             unsupported: Vec::new(),
@@ -228,7 +241,6 @@ impl ServerConnection {
         self.stage = if bound.impaired.is_empty() { Stage::ProcessingReady } else { Stage::Degraded };
         self.impaired.clone_from(&bound.impaired);
         self.ready_deadline = None;
-        self.last_id = bound.received;
         self.last_delivered = bound.inbox;
         // A client that cannot resume is told of no session (clause `frame.level`).
         let session = bound.session.filter(|_| self.agreed(RESUME));
@@ -268,35 +280,34 @@ impl ServerConnection {
         self.write(&ServerFrame::Stage(StageNews { impaired, reason, ..StageNews::new(self.stage) }));
     }
 
-    /// Decides the next undecided send.
+    /// Decides a send. Its ack waits for those before it (clause `ack.cumulative`).
     pub fn decide(&mut self, now: Instant, id: u64, decision: Decision) {
-        let Some(index) = self.undecided.iter().position(|(undecided, _)| *undecided == id) else { return };
-        if self.stage == Stage::Closed {
-            return;
+        let open = |flying: &&mut Flying| flying.id == id && flying.fate.is_none();
+        let Some(flying) = self.undecided.iter_mut().find(open).filter(|_| self.stage != Stage::Closed) else { return };
+        match decision {
+            Decision::Taken => flying.fate = Some(Fate::Taken),
+            Decision::Refused(refusal) => {
+                flying.fate = Some(Fate::Refused);
+                // A nack goes out before any ack that covers it (clause `nack.before_ack`).
+                self.write(&ServerFrame::Nack(Refusal { id, ..refusal }));
+            }
         }
-        let refused = matches!(decision, Decision::Refused(_));
-        if let Decision::Refused(refusal) = decision {
-            // A nack goes out before any ack that covers it (clause `nack.before_ack`).
-            self.write(&ServerFrame::Nack(Refusal { id, ..refusal }));
+        let (mut covered, mut bytes) = (0, 0);
+        for flying in self.undecided.iter().take_while(|flying| flying.fate.is_some()) {
+            self.ack = Some(flying.id);
+            covered += 1;
+            bytes += flying.bytes;
         }
-        let covered = index as u64 + 1;
-        self.ack = Some(id);
-        let half = self.config.in_flight.messages / 2;
-        let bytes: u64 = self.undecided.iter().take(index + 1).map(|(_, bytes)| bytes).sum();
-        if refused {
-            // The client may use the place as soon as it reads the nack (clause `send.window`).
-            self.undecided_bytes -= self.undecided.remove(index).map_or(0, |(_, bytes)| bytes);
-        }
-        if covered >= half.max(1) || bytes >= self.config.in_flight.bytes / 2 {
+        if covered >= (self.config.in_flight.messages / 2).max(1) || bytes >= self.config.in_flight.bytes / 2 {
             self.acknowledge();
-        } else if self.ack_due.is_none() {
+        } else if self.ack.is_some() && self.ack_due.is_none() {
             self.ack_due = Some(now + self.config.ack_delay);
         }
     }
 
     /// After which offset the client's window has room, for how many messages and bytes; `None` if it has none.
     pub fn inbox_room(&self) -> Option<(u64, Window)> {
-        if !self.agreed(RESUME) {
+        if !self.agreed(RESUME) || self.stalled {
             return None;
         }
         let messages = self.window.messages.checked_sub(self.delivered.len() as u64).filter(|room| *room > 0)?;
@@ -309,12 +320,18 @@ impl ServerConnection {
         self.stage.is_ready().then_some((self.last_delivered, Window { messages, bytes }))
     }
 
-    /// Writes the next message of the inbox; any other offset is ignored.
+    /// Writes the next message of the inbox, unless it has to wait for room in the client's window; any other offset is
+    /// ignored.
     pub fn deliver(&mut self, message: Message) {
         if !self.stage.is_ready() || message.offset != self.last_delivered + 1 {
             return;
         }
         let bytes = message.payload.text().len() as u64;
+        // One message always passes an empty window, however large, or it could never pass.
+        if !self.delivered.is_empty() && self.delivered_bytes + bytes > self.window.bytes {
+            self.stalled = true;
+            return;
+        }
         self.last_delivered = message.offset;
         self.delivered.push_back((message.offset, bytes));
         self.delivered_bytes += bytes;
@@ -493,15 +510,16 @@ impl ServerConnection {
     }
 
     fn send(&mut self, mut send: Send, bytes: u64) -> Result<(), PeerMisbehaved> {
-        if send.id <= self.last_id && self.undecided.back().is_some_and(|(last, _)| send.id <= *last) {
+        let last = self.undecided.back().map_or(0, |flying| flying.id);
+        if send.id <= last {
             return Err(PeerMisbehaved::new(Clause::SendIdIncreasing, "an id that is not above the one before"));
         }
-        if self.undecided.len() as u64 >= self.config.in_flight.messages {
+        // A client uses the place of a refused send as soon as it reads the nack (clause `send.window`).
+        let flying = self.undecided.iter().filter(|flying| flying.fate != Some(Fate::Refused)).count();
+        if flying as u64 >= self.config.in_flight.messages {
             return Err(PeerMisbehaved::new(Clause::SendWindow, "more in flight than `max_in_flight`"));
         }
-        self.last_id = self.last_id.max(send.id);
-        self.undecided.push_back((send.id, bytes));
-        self.undecided_bytes += bytes;
+        self.undecided.push_back(Flying { id: send.id, bytes, fate: None });
         send.answer &= self.agreed(ANSWERS);
         send.key = send.key.filter(|_| self.agreed(RESUME));
         self.events.push_back(ServerEvent::Send(send));
@@ -514,6 +532,7 @@ impl ServerConnection {
         }
         while self.delivered.front().is_some_and(|(delivered, _)| *delivered <= offset) {
             self.delivered_bytes -= self.delivered.pop_front().map_or(0, |(_, bytes)| bytes);
+            self.stalled = false;
         }
         self.events.push_back(ServerEvent::Taken { offset });
         Ok(())
@@ -526,8 +545,8 @@ impl ServerConnection {
     fn acknowledge(&mut self) {
         self.ack_due = None;
         let Some(id) = self.ack.take() else { return };
-        while self.undecided.front().is_some_and(|(undecided, _)| *undecided <= id) {
-            self.undecided_bytes -= self.undecided.pop_front().map_or(0, |(_, bytes)| bytes);
+        while self.undecided.front().is_some_and(|flying| flying.id <= id) {
+            self.undecided.pop_front();
         }
         self.write(&ServerFrame::Ack { id });
     }
@@ -591,7 +610,7 @@ fn millis(duration: Duration) -> u64 {
 /// A code that may stand in a close frame.
 fn sendable(code: u16) -> u16 {
     match code {
-        1005 | 1006 | 1015 => 1000,
-        other => other,
+        1000..=1003 | 1007..=1014 | 3000..=4999 => code,
+        _ => close::NORMAL,
     }
 }

@@ -7,6 +7,9 @@ use crate::json::Payload;
 use crate::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 
+/// How many tokens of a session are good at once, until its client shows one.
+const MAX_TOKENS: usize = 8;
+
 /// A hash of a secret: the store never sees a token itself (clause `session.token`).
 pub type SecretHash = [u8; 32];
 
@@ -87,8 +90,8 @@ pub enum AppendError {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Session {
     subject: String,
-    token: SecretHash,
-    former_token: Option<SecretHash>,
+    /// The tokens that prove it, in the order they were given; all but the last only until somebody shows the last.
+    tokens: Vec<SecretHash>,
     attempt: u64,
     owner: Option<u64>,
     detached_at: Option<Instant>,
@@ -143,8 +146,7 @@ impl Sessions {
         self.make_room(&credentials.subject);
         let session = Session {
             subject: credentials.subject,
-            token: credentials.fresh_token,
-            former_token: None,
+            tokens: vec![credentials.fresh_token],
             attempt: 0,
             owner: Some(credentials.owner),
             detached_at: None,
@@ -168,21 +170,21 @@ impl Sessions {
     fn resume(&mut self, credentials: &Credentials, resume: &Resume) -> Result<Option<Binding>, BindError> {
         let Some(session) = self.sessions.get_mut(&resume.session) else { return Ok(None) };
         let presented = credentials.presented;
-        let proved = presented.is_some_and(|hash| {
-            same(&hash, &session.token) || session.former_token.as_ref().is_some_and(|former| same(&hash, former))
-        });
+        let proof = presented.and_then(|hash| session.tokens.iter().position(|token| same(&hash, token)));
         let first = session.inbox.front().map_or(session.head + 1, |message| message.offset);
         let possible = resume.inbox <= session.head && resume.inbox + 1 >= first;
-        if !proved || session.subject != credentials.subject || !possible {
-            return Ok(None);
-        }
+        let Some(proof) = proof.filter(|_| session.subject == credentials.subject && possible) else { return Ok(None) };
         if resume.attempt < session.attempt {
             return Err(BindError::TakenOver);
         }
         session.attempt = resume.attempt;
-        // The former token stays good until a frame arrives on this connection (clause `session.token`).
-        session.former_token = presented;
-        session.token = credentials.fresh_token;
+        // The token presented stays good until a frame arrives on this connection, and so do those given after it: the
+        // upgrade that presented an older one may be a repeated one that comes late (clause `session.token`).
+        session.tokens.drain(..proof);
+        if session.tokens.len() == MAX_TOKENS {
+            session.tokens.remove(1);
+        }
+        session.tokens.push(credentials.fresh_token);
         let fenced = session.owner.replace(credentials.owner).filter(|owner| *owner != credentials.owner);
         session.detached_at = None;
         session.refused.retain(|id, _| *id > resume.settled);
@@ -201,7 +203,7 @@ impl Sessions {
     /// The client has shown that it holds the latest token.
     pub fn confirm_token(&mut self, id: &str, owner: u64) {
         if let Some(session) = self.owned(id, owner) {
-            session.former_token = None;
+            session.tokens.drain(..session.tokens.len() - 1);
         }
     }
 
@@ -219,19 +221,11 @@ impl Sessions {
             return Take::Again(decision);
         }
         session.received = send.id;
-        if let Some(refusal) = refuse {
-            let refusal = Refusal { id: send.id, ..refusal };
-            session.refused.insert(send.id, refusal.clone());
-            // Older ones are settled, or the client could not have written this one (clause `nack.kept`).
-            while session.refused.len() as u64 > self.config.in_flight.messages {
-                session.refused.pop_first();
-            }
-            return Take::Again(Decision::Refused(refusal));
-        }
-        if let Some(key) = &send.key {
-            let key = (session.subject.clone(), key.clone());
+        // The first decision stands, whatever may be wrong now (clause `send.key`).
+        let key = send.key.as_ref().map(|key| (session.subject.clone(), key.clone()));
+        if let Some(key) = &key {
             self.keys.retain(|_, seen| now.saturating_since(*seen) < memory);
-            if self.keys.contains_key(&key) {
+            if self.keys.contains_key(key) {
                 if send.answer {
                     // Nothing will process it, and still its answer has to end (clause `answer.end`).
                     session.push(SessionMessage {
@@ -247,6 +241,17 @@ impl Sessions {
                 }
                 return Take::Again(Decision::Taken);
             }
+        }
+        if let Some(refusal) = refuse {
+            let refusal = Refusal { id: send.id, ..refusal };
+            session.refused.insert(send.id, refusal.clone());
+            // Older ones are settled, or the client could not have written this one (clause `nack.kept`).
+            while session.refused.len() as u64 > self.config.in_flight.messages {
+                session.refused.pop_first();
+            }
+            return Take::Again(Decision::Refused(refusal));
+        }
+        if let Some(key) = key {
             self.keys.insert(key, now);
         }
         Take::New

@@ -14,7 +14,7 @@ use readywire_protocol::time::Duration;
 pub(crate) struct Device {
     pub(crate) client: Client,
     /// The socket that is being opened or open.
-    socket: Option<u64>,
+    pub(crate) socket: Option<u64>,
 }
 
 impl Device {
@@ -43,8 +43,8 @@ impl Device {
                 self.client.wake(now);
             }
             Action::Close => {
-                scene.watch.closing(self.client.unsettled());
                 let deadline = scene.random.millis(0, 5_000);
+                scene.watch.closing(deadline, self.client.unsettled());
                 self.client.close(now, deadline);
             }
         }
@@ -106,7 +106,7 @@ impl Device {
                     scene.watch.require(link.is_some(), "only an open socket is written to", || text.clone());
                     let Some(link) = link else { continue };
                     scene.watch.client_wrote(link, &text);
-                    scene.to_server(link, Parcel::Text(text));
+                    scene.write_to_server(link, Parcel::Text(text));
                 }
                 Command::Close { number, code, reason } => {
                     let legal = (code == 1000 || (3000..5000).contains(&code)) && reason.len() <= 123;
@@ -119,7 +119,7 @@ impl Device {
                     }
                     self.socket = None;
                     if let Some(link) = scene.link(number) {
-                        scene.to_server(link, Parcel::Close(CloseFrame { code, reason }));
+                        scene.write_to_server(link, Parcel::Close(CloseFrame { code, reason }));
                     }
                 }
             }

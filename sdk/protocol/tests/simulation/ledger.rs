@@ -1,15 +1,17 @@
 //! What the applications on both sides saw: sends and their outcomes, what was processed, answers, the inbox.
 
 use crate::coverage::Sight;
-use crate::watch::Watch;
+use crate::watch::{LATE, Watch};
 use readywire_protocol::client::{AnswerPart, Outcome, SendOptions};
 use readywire_protocol::frame::Send;
+use readywire_protocol::time::Instant;
 use std::collections::BTreeMap;
 
 /// One message that the client's application gave away.
 #[derive(Clone, Debug)]
 struct Offer {
     options: SendOptions,
+    made_at: Instant,
     /// Whom the last `ready` belonged to when it was made.
     subject: Option<String>,
     /// The ids it was written with.
@@ -29,6 +31,8 @@ pub(crate) struct Ledger {
     last_first_offer: u64,
     /// Which send an id of a session stands for.
     meaning: BTreeMap<(String, u64), u64>,
+    /// On how many connections an id was the oldest one.
+    tries: BTreeMap<(String, u64), u32>,
     /// The connection that each session belongs to, and the last id processed.
     bound: BTreeMap<String, (u64, u64)>,
     /// What was appended to each session's inbox that answers nothing.
@@ -59,6 +63,7 @@ impl Watch {
         self.require(self.ledger.offers.len() as u64 + 1 == handle, "handles count up", || handle.to_string());
         self.ledger.offers.push(Offer {
             options: options.clone(),
+            made_at: self.now,
             subject,
             ids: Vec::new(),
             outcome: None,
@@ -76,9 +81,13 @@ impl Watch {
         }
     }
 
-    /// A send is on the wire.
-    pub(crate) fn send_written(&mut self, session: &str, send: &Send) {
+    /// A send is on the wire; perhaps as the oldest of its connection.
+    pub(crate) fn send_written(&mut self, session: &str, send: &Send, oldest: bool) {
         let Some(handle) = tag(send.payload.text(), "send") else { return };
+        let tries = self.ledger.tries.entry((session.to_owned(), send.id)).or_default();
+        *tries += u32::from(oldest);
+        let tries = *tries;
+        self.require(tries <= 3, "no send may end a fourth connection", || format!("send {handle} as id {}", send.id));
         let meaning = *self.ledger.meaning.entry((session.to_owned(), send.id)).or_insert(handle);
         self.require(meaning == handle, "an id stands for one send", || {
             format!("id {} was send {meaning}, is send {handle}", send.id)
@@ -124,9 +133,11 @@ impl Watch {
         offer.processed.push(log);
         let offer = offer.clone();
         let here = offer.processed.iter().filter(|processed| **processed == log).count();
-        self.require(here == 1 && (offer.options.key.is_some() || offer.processed.len() == 1), "processed once", || {
-            format!("send {handle} with ids {:?}", offer.ids)
-        });
+        self.require(
+            here == 1 && (offer.options.key.is_some() || offer.processed.len() == 1),
+            "processed once",
+            || format!("send {handle} with ids {:?}", offer.ids),
+        );
         self.require_not_failed(handle, &offer);
         self.require(offer.subject.as_deref().is_none_or(|of| of == subject), "sent only for its subject", || {
             format!("send {handle} of {:?} was processed for {subject}", offer.subject)
@@ -158,12 +169,17 @@ impl Watch {
                 self.require(!offer.processed.is_empty(), "acknowledged means processed", || {
                     format!("send {handle} with id {id}")
                 });
-                if offer.parts > 0 || offer.ended {
+                if self.is_flying(*id) {
                     self.saw(Sight::AnswerBeforeAck);
                 }
             }
             Outcome::Expired => {
                 self.saw(Sight::Expired);
+                let age = offer.options.expire_after.map_or(self.queue_age, |age| age.min(self.queue_age));
+                let lived = self.now.saturating_since(offer.made_at);
+                self.require(lived >= age && lived <= age + LATE, "a send expires in its time", || {
+                    format!("send {handle} after {lived:?}, not {age:?}")
+                });
                 self.require(offer.ids.is_empty(), "expired exists only before the first write", || {
                     format!("send {handle} was written with ids {:?}", offer.ids)
                 });
@@ -253,8 +269,8 @@ impl Watch {
         offer.ended |= part.end;
         self.require(before.options.answer, "answers come only when wanted", || format!("send {handle}"));
         self.require(!before.ended, "one end per answer, and nothing after it", || format!("send {handle}: {part:?}"));
-        let alive = matches!(before.outcome, None | Some(Outcome::Acknowledged { .. }));
-        self.require(alive, "a send that failed has no answer", || format!("send {handle}: {part:?}"));
+        let alive = matches!(before.outcome, Some(Outcome::Acknowledged { .. }));
+        self.require(alive, "to answer is to have taken", || format!("send {handle}: {part:?}"));
         let number = tag(part.payload.text(), "part");
         if part.offset > 0 && part.error.is_none() {
             let kept = number == Some(before.parts) && tag(part.payload.text(), "send") == Some(handle);

@@ -5,6 +5,9 @@
 mod cluster;
 mod coverage;
 mod device;
+mod exploration;
+mod greeting;
+mod incidents;
 mod ledger;
 mod peer;
 mod plan;
@@ -16,19 +19,19 @@ mod work;
 mod world;
 
 use coverage::Coverage;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use watch::Failure;
 
 /// Worlds of the everyday run.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 10_000;
 /// With fewer worlds nobody can expect to have seen everything.
-const ENOUGH: u64 = 1_000;
+const ENOUGH: u64 = 10_000;
 /// After so many failed worlds the rest would tell nothing new.
-const ENOUGH_FAILED: u64 = 1000;
+const ENOUGH_FAILED: u64 = 100;
 /// Lines of a trace that are printed.
 const TAIL: usize = 120;
 

@@ -25,6 +25,9 @@ pub(crate) struct Peer {
     pub(crate) held: Option<Held>,
     /// Sends that the application has not looked at yet.
     pub(crate) to_decide: Vec<Send>,
+    /// A send that comes a second time.
+    pub(crate) echo: Option<String>,
+    pub(crate) echoing: bool,
     pub(crate) closed: bool,
 }
 
@@ -39,6 +42,8 @@ impl Peer {
             starting: false,
             held: None,
             to_decide: Vec::new(),
+            echo: None,
+            echoing: false,
             closed: false,
         }
     }
@@ -53,7 +58,9 @@ impl Peer {
                 return;
             }
             rounds += 1;
-            scene.watch.require(rounds < 1_000, "what was read from the inbox is delivered", || format!("{messages:?}"));
+            scene
+                .watch
+                .require(rounds < 1_000, "what was read from the inbox is delivered", || format!("{messages:?}"));
             if rounds >= 1_000 {
                 return;
             }

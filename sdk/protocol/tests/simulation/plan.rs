@@ -8,12 +8,17 @@ use readywire_protocol::time::{Duration, Instant};
 /// The service that some messages need.
 pub(crate) const SEARCH: &str = "search";
 
+/// What works badly at once.
+const IMPAIRED: [&[&str]; 4] = [&[SEARCH], &[], &[SEARCH, "mail"], &["mail"]];
+
 /// How likely which fault is, in percent, and how both ends are set up.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) client: ClientConfig,
     /// One for each server process; they share one log.
     pub(crate) servers: Vec<ServerConfig>,
+    /// The log's own limits.
+    pub(crate) log: ServerConfig,
     /// From here on nothing more goes wrong.
     pub(crate) calm_at: Instant,
     /// Milliseconds that a message takes.
@@ -43,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) decides_late: (u64, u64),
     /// Connections refused before they are ready.
     pub(crate) overload: u64,
+    /// Resumes after which the last send comes once more.
+    pub(crate) echoes: u64,
     /// Milliseconds by which the client's timers come late.
     pub(crate) tardy: u64,
     /// How often a timeout is handled that is not due.
@@ -88,6 +95,10 @@ impl Plan {
                 bytes: *random.pick(&[1 << 20, 1 << 20, 600]),
             },
             session_ttl: Duration::from_millis(session_ttl),
+            ..ServerConfig::default()
+        };
+        let log = ServerConfig {
+            session_ttl: Duration::from_millis(session_ttl),
             sessions_per_subject: *random.pick(&[16, 16, 3]),
             inbox: Window { messages: *random.pick(&[4096, 12, 3]), bytes: *random.pick(&[8 << 20, 500]) },
             ..ServerConfig::default()
@@ -98,16 +109,20 @@ impl Plan {
         Self {
             client: ClientConfig {
                 hello_in_upgrade: random.chance(70),
-                queue: Window { messages: *random.pick(&[256, 256, 6]), bytes: *random.pick(&[1 << 20, 1 << 20, 2000]) },
+                queue: Window {
+                    messages: *random.pick(&[256, 256, 6]),
+                    bytes: *random.pick(&[1 << 20, 1 << 20, 2000]),
+                },
                 queue_age: Duration::from_millis(*random.pick(&[30_000, 30_000, 2_000])),
                 window: Window { messages: *random.pick(&[256, 8, 1]), bytes: *random.pick(&[1 << 20, 400, 1]) },
                 ..ClientConfig::default()
             },
             servers,
+            log,
             calm_at,
             latency,
             slow: random.rate(30, 40),
-            cuts: (random.rate(70, 90), *random.pick(&[300, 3_000, 20_000])),
+            cuts: (random.rate(70, 95), *random.pick(&[300, 3_000, 3_000, 20_000])),
             flaps: random.rate(20, 100),
             dial_fails: random.rate(30, 60),
             dial_hangs: random.rate(20, 40),
@@ -115,12 +130,13 @@ impl Plan {
             token_fails: random.rate(20, 40),
             token_slow: random.rate(20, 40),
             token_bad: random.rate(15, 40),
-            new_subject_at: random.chance(8).then(|| Instant::from_origin(random.millis(0, 40_000))),
+            new_subject_at: random.chance(15).then(|| Instant::from_origin(random.millis(0, 20_000))),
             start: *random.pick(&[(0, 0), (0, 0), (5, 300), (500, 9_000)]),
             start_fails: random.rate(20, 50),
             refuses: random.rate(40, 40),
             decides_late: (random.rate(35, 80), *random.pick(&[60, 500, 25_000])),
             overload: random.rate(15, 40),
+            echoes: random.rate(30, 100),
             tardy: *random.pick(&[0, 0, 30]),
             spurious: random.rate(20, 30),
         }
@@ -129,8 +145,9 @@ impl Plan {
     /// What the application will do, and when. Handles count from 1 in the order of the sends.
     pub(crate) fn actions(&self, random: &mut Random) -> Vec<(Instant, Action)> {
         let end = self.calm_at.since_origin().as_millis() as u64;
-        let count = *random.pick(&[1, 4, 12, 40]);
-        let pace = *random.pick(&[20, 300, 3_000]);
+        let count = *random.pick(&[1, 4, 15, 60]);
+        // All at once, or over the whole life of the world.
+        let pace = *random.pick(&[20, 300, 4 * end / count]);
         let events = ["plain", "plain", "needs", "fails"];
         let mut actions = Vec::new();
         let mut at = random.between(0, 500.min(end));
@@ -171,8 +188,7 @@ impl Plan {
         let mut incidents = Vec::new();
         for _ in 0..random.rate(40, 6) {
             let process = random.between(0, last) as usize;
-            let names: &[&str] = *random.pick(&[&[SEARCH][..], &[], &[SEARCH, "mail"], &["mail"]]);
-            let services = names.iter().map(|&name| name.to_owned()).collect();
+            let services = random.pick(&IMPAIRED).iter().map(|&name| name.to_owned()).collect();
             incidents.push((millis(random.between(0, end)), Incident::Impaired { process, services }));
         }
         for _ in 0..random.rate(25, 3) {

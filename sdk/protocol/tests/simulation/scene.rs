@@ -23,16 +23,35 @@ pub(crate) enum Parcel {
 #[derive(Clone, Debug)]
 pub(crate) enum Happening {
     /// An upgrade reaches the server.
-    Upgrade { link: usize },
-    ToServer { link: usize, parcel: Parcel },
-    ToClient { link: usize, parcel: Parcel },
+    Upgrade {
+        link: usize,
+    },
+    ToServer {
+        link: usize,
+        parcel: Parcel,
+    },
+    ToClient {
+        link: usize,
+        parcel: Parcel,
+    },
     /// The link breaks.
-    Cut { link: usize },
+    Cut {
+        link: usize,
+    },
     /// This end learns that its socket is gone.
-    ClientNotices { number: u64, frame: Option<CloseFrame> },
-    ServerNotices { link: usize, frame: Option<CloseFrame> },
+    ClientNotices {
+        number: u64,
+        frame: Option<CloseFrame>,
+    },
+    ServerNotices {
+        link: usize,
+        frame: Option<CloseFrame>,
+    },
     /// The token provider answers.
-    Token { number: u64, token: Result<Option<Auth>, TokenFailure> },
+    Token {
+        number: u64,
+        token: Result<Option<Auth>, TokenFailure>,
+    },
     Act(Action),
     Incident(Incident),
     Server(Chore),
@@ -44,20 +63,38 @@ pub(crate) enum Happening {
 #[derive(Clone, Debug)]
 pub(crate) enum Chore {
     /// The credential was checked.
-    Authenticated { owner: u64 },
+    Authenticated {
+        owner: u64,
+    },
     /// A start-up may be further.
-    Progress { process: usize },
+    Progress {
+        process: usize,
+    },
     /// Connections learn which services work.
-    Announce { process: usize },
+    Announce {
+        process: usize,
+    },
     /// The process is back.
-    Up { process: usize, starts: u64 },
-    DrainOver { owner: u64 },
+    Up {
+        process: usize,
+        starts: u64,
+    },
+    DrainOver {
+        owner: u64,
+    },
     /// Decide what waits to be decided.
-    Decide { owner: u64 },
+    Decide {
+        owner: u64,
+    },
     /// Another process took the session over.
-    Fence { owner: u64 },
+    Fence {
+        owner: u64,
+    },
     /// The next part of an answer.
-    Work { session: String, id: u64 },
+    Work {
+        session: String,
+        id: u64,
+    },
 }
 
 /// One upgrade and the connection that came of it.
@@ -69,6 +106,8 @@ pub(crate) struct Link {
     /// Nobody listens at the client's end: the upgrade was repeated, or came too late.
     pub(crate) deaf: bool,
     pub(crate) up: bool,
+    /// The server's words are lost, the client's still arrive.
+    mute: bool,
     pub(crate) flaps: bool,
     pub(crate) protocols: Vec<String>,
     /// The server's number for the connection.
@@ -147,6 +186,7 @@ impl Scene {
             process,
             deaf,
             up: true,
+            mute: false,
             flaps,
             protocols: protocols.to_vec(),
             owner: None,
@@ -176,7 +216,7 @@ impl Scene {
         self.links.iter().rposition(|link| link.number == number && !link.deaf)
     }
 
-    pub(crate) fn to_server(&mut self, link: usize, parcel: Parcel) {
+    pub(crate) fn write_to_server(&mut self, link: usize, parcel: Parcel) {
         let Link { up, latency, last_to_server, .. } = self.links[link];
         if up {
             let at = (self.now + self.random.millis(latency.0, latency.1)).max(last_to_server);
@@ -185,20 +225,28 @@ impl Scene {
         }
     }
 
-    pub(crate) fn to_client(&mut self, link: usize, parcel: Parcel) {
-        let Link { up, deaf, latency, last_to_client, .. } = self.links[link];
-        if up && !deaf {
+    pub(crate) fn write_to_client(&mut self, link: usize, parcel: Parcel) {
+        let Link { up, mute, deaf, latency, last_to_client, .. } = self.links[link];
+        if up && !mute && !deaf {
             let at = (self.now + self.random.millis(latency.0, latency.1)).max(last_to_client);
             self.links[link].last_to_client = at;
             self.at(at, Happening::ToClient { link, parcel });
         }
     }
 
-    /// Breaks a link: what is in flight is lost, and each end learns of it soon, late, or never.
+    /// Whether what is in flight to the client still arrives.
+    pub(crate) fn reaches_client(&self, link: usize) -> bool {
+        self.links[link].up && !self.links[link].mute
+    }
+
+    /// Breaks a link: what is in flight is lost, at least on its way to the client, and each end learns of it soon, late,
+    /// or never.
     pub(crate) fn cut(&mut self, link: usize) {
-        if !std::mem::replace(&mut self.links[link].up, false) {
+        if !self.links[link].up {
             return;
         }
+        self.links[link].mute = true;
+        self.links[link].up = self.random.chance(50);
         let frame = self.random.chance(30).then(|| CloseFrame::new(*self.random.pick(&[1001, 1006, 1011, 1012]), ""));
         let client_notices = self.random.chance(80);
         let server_notices = self.random.chance(70);

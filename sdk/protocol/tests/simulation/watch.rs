@@ -2,6 +2,7 @@
 
 use crate::coverage::{Coverage, Sight};
 use crate::ledger::Ledger;
+use crate::plan::Plan;
 use crate::wire::{Verdict, Wire};
 use readywire_protocol::client::{ClientEvent, ClientState, Command, End, Outcome};
 use readywire_protocol::close::Class;
@@ -11,6 +12,9 @@ use std::collections::VecDeque;
 
 /// The most attempts to connect within a second and within ten, beyond those that the application asked for.
 const ATTEMPTS: [(Duration, usize); 2] = [(Duration::from_secs(1), 6), (Duration::from_secs(10), 13)];
+
+/// How late timers come at most.
+pub(crate) const LATE: Duration = Duration::from_millis(40);
 
 /// A property that did not hold.
 #[derive(Clone, Debug)]
@@ -26,18 +30,25 @@ pub(crate) struct Watch {
     pub(crate) coverage: Coverage,
     pub(crate) ledger: Ledger,
     pub(crate) failure: Option<Failure>,
-    now: Instant,
+    pub(crate) now: Instant,
     trace: Option<Vec<String>>,
     wires: Vec<Wire>,
     attempts: VecDeque<Instant>,
     asked: u64,
+    /// The last upgrade that was tried brought no ACCEPTED.
+    upgrade_failed: bool,
+    /// The server asked to wait until then.
+    not_before: Option<Instant>,
     /// The client reported its end.
     pub(crate) end: Option<End>,
-    closing: bool,
+    closing: Option<Instant>,
+    repeats: bool,
+    hello_in_upgrade: bool,
+    pub(crate) queue_age: Duration,
 }
 
 impl Watch {
-    pub(crate) fn new(traced: bool) -> Self {
+    pub(crate) fn new(traced: bool, plan: &Plan) -> Self {
         Self {
             coverage: Coverage::new(),
             ledger: Ledger::default(),
@@ -47,8 +58,13 @@ impl Watch {
             wires: Vec::new(),
             attempts: VecDeque::new(),
             asked: 0,
+            upgrade_failed: false,
+            not_before: None,
             end: None,
-            closing: false,
+            closing: None,
+            repeats: plan.dial_repeats > 0,
+            hello_in_upgrade: plan.client.hello_in_upgrade,
+            queue_age: plan.client.queue_age,
         }
     }
 
@@ -58,6 +74,9 @@ impl Watch {
 
     pub(crate) fn at(&mut self, now: Instant) {
         self.now = now;
+        let late = self.closing.is_some_and(|at| at < now) && self.end.is_none();
+        let closing = self.closing;
+        self.require(!late, "closing takes no longer than it was given", || format!("{closing:?}"));
     }
 
     /// A line of the trace; made only if somebody will read it.
@@ -87,6 +106,11 @@ impl Watch {
         &mut self.wires[link]
     }
 
+    /// Whether the client waits for a decision on this id, on its latest connection.
+    pub(crate) fn is_flying(&self, id: u64) -> bool {
+        self.wires.last().is_some_and(|wire| wire.is_flying(id))
+    }
+
     /// A command of the client.
     pub(crate) fn command(&mut self, command: &Command) {
         self.note_line(|| format!("client  {command:?}"));
@@ -102,15 +126,28 @@ impl Watch {
                     number.to_string()
                 });
                 let first = protocols.first().map(String::as_str);
-                self.require(first == Some(readywire_protocol::SUBPROTOCOL), "the hello is never the first entry", || {
+                self.require(
+                    first == Some(readywire_protocol::SUBPROTOCOL),
+                    "the hello is never the first entry",
+                    || format!("{protocols:?}"),
+                );
+                let failed = std::mem::replace(&mut self.upgrade_failed, true);
+                let hellos = protocols.len() - 1;
+                self.require(hellos <= usize::from(!failed), "the hello rides only where upgrades work", || {
                     format!("{protocols:?}")
                 });
+                let rides = usize::from(!failed && self.hello_in_upgrade);
+                self.require(hellos == rides, "a warm server needs no extra round trip", || format!("{protocols:?}"));
             }
             _ => {}
         }
     }
 
     fn attempted(&mut self) {
+        let (now, not_before) = (self.now, self.not_before.take());
+        self.require(not_before.is_none_or(|at| now >= at), "`retry_after_ms` outranks the backoff", || {
+            format!("not before {not_before:?}")
+        });
         self.attempts.push_back(self.now);
         if self.attempts.len() > 40 {
             self.attempts.pop_front();
@@ -124,11 +161,13 @@ impl Watch {
     /// The application asks for an attempt at once.
     pub(crate) fn woken(&mut self) {
         self.attempts.clear();
+        self.not_before = None;
     }
 
     /// The application ends the session.
-    pub(crate) fn closing(&mut self, unsettled: usize) {
-        self.closing = true;
+    pub(crate) fn closing(&mut self, deadline: Duration, unsettled: usize) {
+        let at = self.now + deadline + LATE;
+        self.closing = Some(self.closing.map_or(at, |earlier| earlier.min(at)));
         if unsettled > 0 {
             self.saw(Sight::ClosedUndecided);
         }
@@ -138,12 +177,13 @@ impl Watch {
         let Ok(frame) = ClientFrame::decode(text) else {
             return self.require(false, "the client writes what can be read", || text.to_owned());
         };
+        let oldest = !self.wire(link).has_sends();
         let verdict = self.wire(link).client_wrote(text, &frame);
         self.judge(link, verdict);
         match frame {
             ClientFrame::Send(send) => {
                 let session = self.wire(link).ready_read.as_ref().map(|(_, session)| session.clone());
-                self.send_written(&session.unwrap_or_default(), &send);
+                self.send_written(&session.unwrap_or_default(), &send, oldest);
             }
             ClientFrame::Bye(bye) => {
                 let blames = (4400..4500).contains(&bye.code);
@@ -168,11 +208,17 @@ impl Watch {
         self.wire(link).refused(id);
     }
 
+    pub(crate) fn decided(&mut self, link: usize, id: u64) {
+        let now = self.now;
+        self.wire(link).decided(now, id);
+    }
+
     pub(crate) fn server_wrote(&mut self, link: usize, text: &str) {
         let Ok(frame) = ServerFrame::decode(text) else {
             return self.require(false, "the server writes what can be read", || text.to_owned());
         };
-        let verdict = self.wire(link).server_wrote(text, &frame);
+        let now = self.now;
+        let verdict = self.wire(link).server_wrote(now, text, &frame);
         self.judge(link, verdict);
         if let ServerFrame::Bye(bye) = frame {
             let blames = (4400..4500).contains(&bye.code) || bye.class == Some(Class::Violation);
@@ -183,11 +229,19 @@ impl Watch {
     pub(crate) fn client_read(&mut self, link: usize, text: &str) {
         self.note_line(|| format!("  link {link} to client: {text}"));
         if let Ok(frame) = ServerFrame::decode(text) {
+            self.upgrade_failed = false;
             self.wire(link).client_read(&frame);
-            if let ServerFrame::Ready(ready) = frame
-                && let Some(session) = ready.session
-            {
-                self.ready_for(&session.subject);
+            match frame {
+                ServerFrame::Ready(ready) => {
+                    if let Some(session) = ready.session {
+                        self.ready_for(&session.subject);
+                    }
+                }
+                ServerFrame::Bye(bye) => {
+                    let wait = bye.retry_after_ms.map(Duration::from_millis);
+                    self.not_before = wait.map(|wait| self.now + wait);
+                }
+                _ => {}
             }
         }
     }
@@ -225,10 +279,10 @@ impl Watch {
             ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text()),
             ClientEvent::Answer(part) => self.part(part),
             ClientEvent::Closed(end) => {
-                let stopped = matches!(end.class, Class::Stop | Class::Reauthenticate);
-                self.require(stopped || self.closing, "the client stops only when it must", || format!("{end:?}"));
-                if !self.closing {
+                if self.closing.is_none() {
                     self.saw(Sight::StoppedEarly);
+                    let must = matches!(end.code, 4101 | 4104) || (end.code == 4013 && self.repeats);
+                    self.require(must, "the client stops only when it must", || format!("{end:?}"));
                 }
                 self.end = Some(end.clone());
             }

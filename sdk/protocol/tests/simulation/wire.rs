@@ -3,7 +3,10 @@
 use readywire_protocol::config::Window;
 use readywire_protocol::frame::{ClientFrame, Hello, Limits, ServerFrame};
 use readywire_protocol::stage::Stage;
+use readywire_protocol::time::{Duration, Instant};
 use std::collections::VecDeque;
+
+const ACK_WITHIN: Duration = Duration::from_millis(100);
 
 /// A property, and how it was violated.
 pub(crate) type Verdict = Result<(), (&'static str, String)>;
@@ -29,6 +32,8 @@ pub(crate) struct Wire {
     /// The highest id that the server has read here.
     read_id: u64,
     acked: u64,
+    /// Decisions that no ack covers yet.
+    decided: Vec<(u64, Instant)>,
     /// Refusals that the server decided and has not written.
     owed: Vec<u64>,
     delivered: u64,
@@ -88,12 +93,17 @@ impl Wire {
         self.held = self.resume_inbox;
     }
 
+    /// The server has decided this send.
+    pub(crate) fn decided(&mut self, now: Instant, id: u64) {
+        self.decided.push((id, now));
+    }
+
     /// The server has decided not to take this send.
     pub(crate) fn refused(&mut self, id: u64) {
         self.owed.push(id);
     }
 
-    pub(crate) fn server_wrote(&mut self, text: &str, frame: &ServerFrame) -> Verdict {
+    pub(crate) fn server_wrote(&mut self, now: Instant, text: &str, frame: &ServerFrame) -> Verdict {
         match frame {
             ServerFrame::Stage(news) => {
                 use Stage::{Accepted, Authenticated, Degraded, ProcessingReady, ServicesReady};
@@ -112,8 +122,7 @@ impl Wire {
             ServerFrame::Ready(ready) => {
                 let legal = self.stage == Some(Stage::ServicesReady) && !self.ready_written;
                 self.ready_written = true;
-                self.stage =
-                    Some(if ready.impaired.is_empty() { Stage::ProcessingReady } else { Stage::Degraded });
+                self.stage = Some(if ready.impaired.is_empty() { Stage::ProcessingReady } else { Stage::Degraded });
                 let resumed = ready.session.as_ref().is_some_and(|session| session.resumed);
                 self.delivered = if resumed { self.resume_inbox } else { 0 };
                 require(legal, "`ready` once, after SERVICES_READY", || text.to_owned())
@@ -129,7 +138,11 @@ impl Wire {
                 require(legal, "an ack covers what came, and goes forward", || text.to_owned())?;
                 self.acked = *id;
                 let early = self.owed.iter().any(|owed| owed <= id);
-                require(!early, "a nack goes out before any ack that covers it", || text.to_owned())
+                require(!early, "a nack goes out before any ack that covers it", || text.to_owned())?;
+                let covered = self.decided.iter().filter(|(decided, _)| decided <= id);
+                let longest = covered.map(|(_, at)| now.saturating_since(*at)).max().unwrap_or_default();
+                self.decided.retain(|(decided, _)| decided > id);
+                require(longest <= ACK_WITHIN, "an ack comes within 100 ms", || format!("{longest:?}: {text}"))
             }
             ServerFrame::Message(message) => {
                 let next = message.offset == self.delivered + 1;
@@ -155,14 +168,23 @@ impl Wire {
                 if !session.is_some_and(|session| session.resumed) {
                     self.held = 0;
                 }
-                self.ready_read =
-                    Some((ready.limits, session.map_or_else(String::new, |session| session.id.clone())));
+                self.ready_read = Some((ready.limits, session.map_or_else(String::new, |session| session.id.clone())));
             }
             ServerFrame::Ack { id } => self.flight.retain(|(flying, _)| flying > id),
             ServerFrame::Nack(refusal) => self.flight.retain(|(flying, _)| *flying != refusal.id),
             ServerFrame::Message(message) => self.held = self.held.max(message.offset),
             _ => {}
         }
+    }
+
+    /// Whether the client has written a send here.
+    pub(crate) fn has_sends(&self) -> bool {
+        self.last_id > 0
+    }
+
+    /// Whether the client waits for a decision on this id.
+    pub(crate) fn is_flying(&self, id: u64) -> bool {
+        self.flight.iter().any(|(flying, _)| *flying == id)
     }
 
     /// Whether the server's limits keep the client from writing more.

@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::coverage::Sight;
 use crate::scene::{Chore, Happening, Scene};
-use readywire_protocol::frame::{AnswerError, Send};
+use readywire_protocol::frame::{AnswerError, ClientFrame, Send};
 use readywire_protocol::json::Payload;
 use readywire_protocol::server::{AppendError, SessionMessage};
 use std::collections::BTreeMap;
@@ -20,17 +20,27 @@ struct Work {
     stopped: Option<&'static str>,
 }
 
-/// Every answer in the making, and the last send that each session's application saw.
+/// Every answer in the making, by session and send.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Works {
     running: BTreeMap<(String, u64), Work>,
-    highest: BTreeMap<String, u64>,
+    last: BTreeMap<String, Send>,
 }
 
 impl Works {
-    /// The highest id that was taken from this session.
+    /// The last send of a session that was decided, as it was on the wire.
+    pub(crate) fn last_send(&self, session: &str) -> Option<String> {
+        self.last.get(session).map(|send| ClientFrame::Send(send.clone()).encode())
+    }
+
     pub(crate) fn highest(&self, session: &str) -> u64 {
-        self.highest.get(session).copied().unwrap_or(0)
+        self.last.get(session).map_or(0, |send| send.id)
+    }
+
+    pub(crate) fn decided(&mut self, session: &str, send: &Send) {
+        if send.id > self.highest(session) {
+            self.last.insert(session.to_owned(), send.clone());
+        }
     }
 
     /// The client asks to stop; what is over, or never was, is left alone.
@@ -53,7 +63,6 @@ impl Works {
 impl Cluster {
     /// A send was taken: processes it. The work outlives the connection.
     pub(crate) fn begin_work(&mut self, scene: &mut Scene, session: &str, send: &Send, handle: u64) {
-        self.works.highest.insert(session.to_owned(), send.id);
         let fails = send.event == "fails" && scene.random.chance(50);
         if !send.answer && !fails {
             return;
@@ -72,6 +81,7 @@ impl Cluster {
     pub(crate) fn work(&mut self, scene: &mut Scene, session: &str, id: u64) {
         let key = (session.to_owned(), id);
         let Some(work) = self.works.running.get(&key).cloned() else { return };
+        let mut pace = work.pace.max(20);
         let end = work.stopped.is_some() || work.written == work.parts;
         let text = format!(r#"{{"send":{},"part":{}}}"#, work.handle, work.written);
         let message = SessionMessage {
@@ -81,6 +91,7 @@ impl Cluster {
             end,
             error: work.stopped.map(|code| AnswerError { code: code.to_owned(), message: String::new() }),
         };
+        self.sessions.expire(scene.now);
         let detached = self.sessions.owner(session).is_none();
         match self.sessions.append(session, message) {
             Ok(_) => {
@@ -96,14 +107,17 @@ impl Cluster {
                     work.written += 1;
                 }
             }
-            Err(AppendError::Full) => scene.watch.saw(Sight::InboxFull),
+            Err(AppendError::Full) => {
+                scene.watch.saw(Sight::InboxFull);
+                pace = 300;
+            }
             // Nobody is left to read it.
             Err(AppendError::Ended) => {
                 self.works.running.remove(&key);
                 return;
             }
         }
-        let next = scene.random.millis(work.pace.max(20) / 2, work.pace.max(20));
+        let next = scene.random.millis(pace / 2, pace);
         scene.later(next, Happening::Server(Chore::Work { session: session.to_owned(), id }));
     }
 

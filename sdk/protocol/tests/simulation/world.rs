@@ -37,7 +37,7 @@ impl World {
         let plan = Plan::draw(&mut random);
         let (actions, incidents) = (plan.actions(&mut random), plan.incidents(&mut random));
         let calm_at = plan.calm_at;
-        let mut watch = Watch::new(traced);
+        let mut watch = Watch::new(traced, &plan);
         watch.note_line(|| format!("{plan:?}"));
         let mut scene = Scene::new(plan, random, watch);
         for (at, action) in actions {
@@ -73,7 +73,12 @@ impl World {
 
     fn is_settled(&self) -> bool {
         let over = self.device.client.state() == ClientState::Closed;
-        let idle = self.device.client.state().is_ready()
+        // A connection that only seems to live has to be noticed, too.
+        let link = self.device.socket.and_then(|number| self.scene.link(number));
+        let alive = link
+            .is_some_and(|link| self.scene.reaches_client(link) && self.cluster.serves(self.scene.links[link].owner));
+        let idle = alive
+            && self.device.client.state().is_ready()
             && self.device.client.unsettled() == 0
             && !self.scene.watch.awaits_answers()
             && !self.scene.watch.awaits_notes();
@@ -95,9 +100,11 @@ impl World {
         self.scene.watch.require(unsettled == 0, "no send is left undecided", || unsettled.to_string());
         let ended = self.scene.watch.end.is_some();
         self.scene.watch.require(ended, "a client ends, with a reason", String::new);
-        let peers = self.cluster.peers();
+        let peers = self.cluster.peers.len();
         self.scene.watch.require(peers == 0, "no connection is left at the servers", || peers.to_string());
         self.scene.watch.everything_settled();
+        let sessions = self.cluster.sessions_left(self.scene.now);
+        self.scene.watch.require(sessions == 0, "no session is left after its time", || sessions.to_string());
     }
 
     /// One step; tells whether there was one.
@@ -151,7 +158,7 @@ impl World {
                 }
             }
             Happening::ToClient { link, parcel } => {
-                if scene.links[link].up {
+                if scene.reaches_client(link) {
                     device.read(scene, link, parcel);
                 }
             }

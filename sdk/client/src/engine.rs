@@ -1,0 +1,195 @@
+//! Carries the core's commands out, feeds it what happens, and tells the application through an [`EventSink`].
+//!
+//! The engine waits for nothing, so that whoever drives it may: the Rust API in one task ([`crate::driver`]), the npm
+//! package in the callbacks of its page.
+
+use crate::clock;
+use crate::transport::{self, EventSender, Farewell, Socket, SocketEvent};
+use readywire_protocol::client::{Client, ClientEvent, ClientState, Command, SendOptions, TokenResult};
+use readywire_protocol::json::Payload;
+use readywire_protocol::time::{Duration, Instant};
+
+/// What the application wants. `R` is what it wants of its sink alone.
+#[derive(Clone, Debug)]
+pub enum Input<R> {
+    /// See `Client::send`.
+    Send {
+        /// Chosen by the caller, never used twice.
+        handle: u64,
+        /// What the message is.
+        event: String,
+        /// The message.
+        payload: Payload,
+        /// How to send it.
+        options: SendOptions,
+    },
+    /// See `Client::cancel`.
+    Cancel {
+        /// The send that asked.
+        handle: u64,
+    },
+    /// See `Client::abandon`.
+    Abandon {
+        /// The send.
+        handle: u64,
+    },
+    /// See `Client::close`.
+    Close {
+        /// How long what is under way may take.
+        deadline: Duration,
+    },
+    /// See `Client::wake`.
+    Wake,
+    /// For the sink.
+    Sink(R),
+}
+
+/// What happened, and is to be fed to the engine.
+#[derive(Debug)]
+pub enum Happening<R> {
+    /// To the socket with this number.
+    Socket(u64, SocketEvent),
+    /// The application wants something.
+    Input(Input<R>),
+    /// The attempt with this number has its token.
+    Token(u64, TokenResult),
+    /// Time passed.
+    Timer,
+}
+
+/// Which way a frame went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the server.
+    In,
+    /// To the server.
+    Out,
+}
+
+/// Where events go. Nothing of the core is borrowed while it is called.
+pub trait EventSink {
+    /// What the application wants of the sink.
+    type Request;
+
+    /// Does what the application wants.
+    fn request(&mut self, request: Self::Request);
+
+    /// Something happened. Gives back the handle of an answer that nobody reads any more.
+    fn event(&mut self, event: ClientEvent) -> Option<u64>;
+
+    /// A frame passed, for those who want to look at the wire.
+    fn frame(&mut self, _direction: Direction, _text: &str) {}
+}
+
+/// What is left to do until the next [`Happening`].
+pub enum Next {
+    /// Wait; if this is given, no longer than until then.
+    Wait(Option<Instant>),
+    /// Ask for a token for the attempt with this number, which may already be over when it comes; then wait.
+    Ask(u64, Option<Instant>),
+    /// It is over: let the last words go out, if there are any, then call [`Engine::tell`] once more.
+    End(Option<Farewell>),
+}
+
+/// The core with a socket under it and a sink above it.
+pub struct Engine<S> {
+    core: Client,
+    url: String,
+    sink: S,
+    sender: EventSender,
+    socket: Option<(u64, Socket)>,
+    asked: Option<u64>,
+    farewell: Option<Farewell>,
+}
+
+impl<S: EventSink> Engine<S> {
+    /// Begins to connect. Sockets will put their events into `sender`.
+    pub fn new(mut core: Client, url: String, sink: S, sender: EventSender) -> Self {
+        core.connect(clock::now());
+        Self { core, url, sink, sender, socket: None, asked: None, farewell: None }
+    }
+
+    /// Carries out what the core wants and tells what happened.
+    pub fn settle(&mut self) -> Next {
+        loop {
+            self.carry_out();
+            if self.core.state() == ClientState::Closed {
+                return Next::End(self.farewell.take());
+            }
+            if !self.tell() {
+                break;
+            }
+        }
+        let deadline = self.core.poll_timeout();
+        match self.asked.take() {
+            Some(number) => Next::Ask(number, deadline),
+            None => Next::Wait(deadline),
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(command) = self.core.poll_command() {
+            match command {
+                Command::AskToken { number } => self.asked = Some(number),
+                Command::Dial { number, protocols } => {
+                    let socket = transport::open(&self.url, &protocols, number, self.sender.clone());
+                    self.socket = Some((number, socket));
+                }
+                Command::Transmit { number, text } => {
+                    self.sink.frame(Direction::Out, &text);
+                    if let Some((_, socket)) = self.socket.as_ref().filter(|(current, _)| *current == number) {
+                        socket.send(text);
+                    }
+                }
+                Command::Close { number, code, reason } => {
+                    if let Some((_, socket)) = self.socket.take_if(|(current, _)| *current == number) {
+                        self.farewell = Some(socket.close(code, reason));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells what happened; true if that led to new commands.
+    pub fn tell(&mut self) -> bool {
+        let mut cancelled = false;
+        while let Some(event) = self.core.poll_event() {
+            if let Some(handle) = self.sink.event(event) {
+                self.core.cancel(clock::now(), handle);
+                cancelled = true;
+            }
+        }
+        cancelled
+    }
+
+    /// Takes in what happened; [`Engine::settle`] is to follow.
+    pub fn feed(&mut self, happening: Happening<S::Request>) {
+        let now = clock::now();
+        match happening {
+            Happening::Socket(number, event) => match event {
+                SocketEvent::Open(protocol) => self.core.handle_open(now, number, &protocol),
+                SocketEvent::Text(text) => {
+                    self.sink.frame(Direction::In, &text);
+                    self.core.handle_message(now, number, &text);
+                }
+                SocketEvent::Binary => self.core.handle_binary(now, number),
+                SocketEvent::Closed(frame) => {
+                    self.socket.take_if(|(current, _)| *current == number);
+                    self.core.handle_closed(now, number, frame);
+                }
+            },
+            Happening::Input(input) => match input {
+                Input::Send { handle, event, payload, options } => {
+                    self.core.send(now, handle, &event, payload, options);
+                }
+                Input::Cancel { handle } => self.core.cancel(now, handle),
+                Input::Abandon { handle } => self.core.abandon(now, handle),
+                Input::Close { deadline } => self.core.close(now, deadline),
+                Input::Wake => self.core.wake(now),
+                Input::Sink(request) => self.sink.request(request),
+            },
+            Happening::Token(number, token) => self.core.provide_token(now, number, token),
+            Happening::Timer => self.core.handle_timeout(now),
+        }
+    }
+}

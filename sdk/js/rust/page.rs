@@ -1,0 +1,69 @@
+//! The engine in a page: it works whenever the page calls, and never waits.
+
+use crate::alarm::Alarm;
+use crate::events::{Request, Sink};
+use readywire::engine::{Engine, Happening, Input, Next};
+use readywire_protocol::client::Client;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+pub(crate) struct Page {
+    engine: RefCell<Engine<Sink>>,
+    /// What happened and was not yet fed to the engine. The application may call back while the engine tells it
+    /// something, so what it wants then waits here.
+    happenings: RefCell<VecDeque<Happening<Request>>>,
+    alarm: Alarm,
+}
+
+impl Page {
+    /// Begins to connect.
+    pub(crate) fn open(core: Client, url: String, sink: Sink) -> Rc<Self> {
+        let page = Rc::new_cyclic(|page: &Weak<Self>| {
+            let (sockets, timer) = (page.clone(), page.clone());
+            let sender = Rc::new(move |number, event| happened(&sockets, Happening::Socket(number, event)));
+            Self {
+                engine: RefCell::new(Engine::new(core, url, sink, sender)),
+                happenings: RefCell::default(),
+                alarm: Alarm::new(move || happened(&timer, Happening::Timer)),
+            }
+        });
+        page.work();
+        page
+    }
+
+    pub(crate) fn happened(&self, happening: Happening<Request>) {
+        self.happenings.borrow_mut().push_back(happening);
+        self.work();
+    }
+
+    fn work(&self) {
+        // Whoever is at work already gets to it.
+        let Ok(mut engine) = self.engine.try_borrow_mut() else { return };
+        loop {
+            let deadline = match engine.settle() {
+                Next::Wait(deadline) => deadline,
+                Next::Ask(number, deadline) => {
+                    engine.feed(Happening::Input(Input::Sink(Request::AskToken(number))));
+                    deadline
+                }
+                // The page sends the last words by itself.
+                Next::End(_) => {
+                    engine.tell();
+                    None
+                }
+            };
+            let next = self.happenings.borrow_mut().pop_front();
+            match next {
+                Some(happening) => engine.feed(happening),
+                None => return self.alarm.set(deadline),
+            }
+        }
+    }
+}
+
+fn happened(page: &Weak<Page>, happening: Happening<Request>) {
+    if let Some(page) = page.upgrade() {
+        page.happened(happening);
+    }
+}

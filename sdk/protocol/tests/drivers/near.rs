@@ -1,0 +1,336 @@
+//! A client's core and a driver for it: carries commands out, keeps what was written and told, and lets time pass by
+//! hand. What no client may ever do is checked at each step.
+
+use readywire_protocol::SUBPROTOCOL;
+use readywire_protocol::client::{
+    Client, ClientEvent, ClientState, Command, Outcome, Rejection, SendOptions, StateChange,
+};
+use readywire_protocol::close::CloseFrame;
+use readywire_protocol::config::ClientConfig;
+use readywire_protocol::frame::{Auth, Bye, ClientFrame, Hello, Send, ServerFrame};
+use readywire_protocol::json::Payload;
+use readywire_protocol::stage::Stage;
+use readywire_protocol::time::{Duration, Instant};
+
+use crate::frames;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Near {
+    pub(crate) client: Client,
+    pub(crate) now: Instant,
+    /// The attempt that is asking for a token.
+    pub(crate) asked: Option<u64>,
+    /// The connection that was dialled last, and what it offered.
+    pub(crate) number: u64,
+    pub(crate) protocols: Vec<String>,
+    /// What was written and not looked at yet.
+    pub(crate) written: Vec<ClientFrame>,
+    /// How the client closed the latest connection.
+    pub(crate) closed: Option<(u16, String)>,
+    /// What was told and not looked at yet.
+    pub(crate) events: Vec<ClientEvent>,
+    open: bool,
+    heard_ready: bool,
+    said_bye: bool,
+}
+
+pub(crate) fn milliseconds(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+pub(crate) fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+pub(crate) fn payload(text: &str) -> Payload {
+    Payload::parse(text).expect("JSON")
+}
+
+pub(crate) fn token() -> Auth {
+    Auth { scheme: "bearer".to_owned(), token: "t-1".to_owned() }
+}
+
+impl Near {
+    /// A client that has not begun.
+    pub(crate) fn idle(config: ClientConfig) -> Self {
+        Self::seeded(config, 7)
+    }
+
+    /// One with its own luck.
+    pub(crate) fn seeded(config: ClientConfig, seed: u64) -> Self {
+        Self {
+            client: Client::new(config, seed),
+            now: Instant::default(),
+            asked: None,
+            number: 0,
+            protocols: Vec::new(),
+            written: Vec::new(),
+            closed: None,
+            events: Vec::new(),
+            open: false,
+            heard_ready: false,
+            said_bye: false,
+        }
+    }
+
+    /// A client with an open socket; its hello went along with the upgrade.
+    pub(crate) fn connecting() -> Self {
+        let mut near = Self::idle(ClientConfig::default());
+        near.connect();
+        near
+    }
+
+    /// A client at `stage`, with nothing left to look at.
+    pub(crate) fn at(stage: Stage) -> Self {
+        let mut near = Self::connecting();
+        near.reach(stage);
+        near.forget();
+        near
+    }
+
+    /// A ready client that has nothing left to look at.
+    pub(crate) fn ready() -> Self {
+        Self::at(Stage::ProcessingReady)
+    }
+
+    /// Begins, and goes on until the socket is open.
+    pub(crate) fn connect(&mut self) {
+        self.begin();
+        self.go_on();
+    }
+
+    /// From the question for a token to the open socket.
+    pub(crate) fn go_on(&mut self) {
+        self.give_token();
+        self.open();
+    }
+
+    /// Begins, and asks for its first token.
+    pub(crate) fn begin(&mut self) {
+        self.client.connect(self.now);
+        self.settle();
+    }
+
+    pub(crate) fn give_token(&mut self) {
+        let number = self.asked.take().expect("a question for a token");
+        self.client.provide_token(self.now, number, Ok(Some(token())));
+        self.settle();
+    }
+
+    pub(crate) fn open(&mut self) {
+        self.open = true;
+        self.client.handle_open(self.now, self.number, SUBPROTOCOL);
+        self.settle();
+    }
+
+    /// Lets the server confirm everything up to `stage`.
+    pub(crate) fn reach(&mut self, stage: Stage) {
+        let steps = [Stage::Accepted, Stage::Authenticated, Stage::ServicesReady];
+        for step in steps.into_iter().filter(|step| *step <= stage) {
+            self.hears(&frames::stage(step));
+        }
+        match stage {
+            Stage::ProcessingReady => self.hears(&frames::ready()),
+            Stage::Degraded => self.hears(&frames::ready_degraded()),
+            _ => {}
+        }
+    }
+
+    /// The state that was told last.
+    pub(crate) fn told(&self) -> &StateChange {
+        let states = self.events.iter().rev().find_map(|event| match event {
+            ClientEvent::State(change) => Some(change),
+            _ => None,
+        });
+        states.expect("a change of state")
+    }
+
+    /// How long the client waits for its next attempt.
+    pub(crate) fn wait(&self) -> Duration {
+        let retry_at = self.told().retry_at.expect("the client waits for another attempt");
+        retry_at.saturating_since(self.now)
+    }
+
+    /// Waits for the next attempt, and lets it ask for its token.
+    pub(crate) fn retry(&mut self) {
+        self.pass(self.wait());
+    }
+
+    /// Waits for the next attempt, and lets it come to its open socket.
+    pub(crate) fn again(&mut self) {
+        self.retry();
+        self.go_on();
+    }
+
+    /// Comes back to a server that resumes the session and has received what lies up to `received`.
+    pub(crate) fn resume(&mut self, received: u64) {
+        self.again();
+        self.reach(Stage::ServicesReady);
+        self.hears(&frames::resumed(received));
+    }
+
+    pub(crate) fn hears(&mut self, frame: &ServerFrame) {
+        self.hears_text(&frame.encode());
+    }
+
+    pub(crate) fn hears_text(&mut self, text: &str) {
+        self.hears_on(self.number, text);
+    }
+
+    pub(crate) fn hears_on(&mut self, number: u64, text: &str) {
+        if matches!(ServerFrame::decode(text), Ok(ServerFrame::Ready(_))) && number == self.number {
+            self.heard_ready = true;
+        }
+        self.client.handle_message(self.now, number, text);
+        self.settle();
+    }
+
+    pub(crate) fn breaks_off(&mut self) {
+        self.closes(None);
+    }
+
+    pub(crate) fn closes(&mut self, frame: Option<CloseFrame>) {
+        self.open = false;
+        self.client.handle_closed(self.now, self.number, frame);
+        self.settle();
+    }
+
+    pub(crate) fn send(&mut self, handle: u64, options: SendOptions) {
+        self.send_text(handle, "1", options);
+    }
+
+    pub(crate) fn send_text(&mut self, handle: u64, text: &str, options: SendOptions) {
+        self.client.send(self.now, handle, "event", payload(text), options);
+        self.settle();
+    }
+
+    /// Lets time pass, and calls the client once at its end.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.client.handle_timeout(self.now);
+        self.settle();
+    }
+
+    /// When the client wants to be called, from now.
+    pub(crate) fn timer(&self) -> Option<Duration> {
+        self.client.poll_timeout().map(|at| at.saturating_since(self.now))
+    }
+
+    /// The next timer runs out in just `after`: not a millisecond earlier, when nothing may happen.
+    pub(crate) fn expires_in(&mut self, after: Duration) {
+        assert_eq!(self.timer(), Some(after), "the next timer");
+        self.now = self.now + (after - milliseconds(1));
+        let before = self.client.clone();
+        self.client.handle_timeout(self.now);
+        assert_eq!(self.client, before, "nothing happens before the timer runs out");
+        self.pass(milliseconds(1));
+    }
+
+    pub(crate) fn settle(&mut self) {
+        while let Some(command) = self.client.poll_command() {
+            match command {
+                Command::AskToken { number } => self.asked = Some(number),
+                Command::Dial { number, protocols } => {
+                    assert!(number > self.number, "numbers increase");
+                    (self.number, self.protocols) = (number, protocols);
+                    (self.closed, self.open, self.heard_ready, self.said_bye) = (None, false, false, false);
+                }
+                Command::Transmit { number, text } => self.transmit(number, &text),
+                Command::Close { number, code, reason } => {
+                    assert_eq!(number, self.number, "closes the latest connection");
+                    assert!(self.closed.is_none(), "closes once");
+                    assert!(code == 1000 || (3000..5000).contains(&code), "a page cannot close with {code}");
+                    assert!(reason.len() <= 123, "{reason}");
+                    self.closed = Some((code, reason));
+                    self.open = false;
+                }
+            }
+        }
+        while let Some(event) = self.client.poll_event() {
+            let over = self.events.iter().any(|event| matches!(event, ClientEvent::Closed(_)));
+            let refused = matches!(event, ClientEvent::Settled { outcome: Outcome::Refused(_), .. });
+            assert!(!over || refused, "after the end: {event:?}");
+            self.events.push(event);
+        }
+    }
+
+    fn transmit(&mut self, number: u64, text: &str) {
+        assert!(self.open && number == self.number, "only an open socket is written to: {text}");
+        let frame = ClientFrame::decode(text).expect("the client writes what can be read");
+        assert!(!self.said_bye, "nothing is written behind a bye: {text}");
+        self.said_bye = matches!(frame, ClientFrame::Bye(_));
+        use ClientFrame::{Bye, Hello, Ping, Pong};
+        let early = matches!(frame, Hello(_) | Ping { .. } | Pong { .. } | Bye(_));
+        assert!(early || self.heard_ready, "an application frame before ready: {text}");
+        self.written.push(frame);
+    }
+
+    /// What was written since the last look.
+    pub(crate) fn writes(&mut self) -> Vec<ClientFrame> {
+        std::mem::take(&mut self.written)
+    }
+
+    /// The sends among it.
+    pub(crate) fn sends(&mut self) -> Vec<Send> {
+        let sends = self.writes().into_iter().filter_map(|frame| match frame {
+            ClientFrame::Send(send) => Some(send),
+            _ => None,
+        });
+        sends.collect()
+    }
+
+    /// Their ids.
+    pub(crate) fn ids(&mut self) -> Vec<u64> {
+        self.sends().into_iter().map(|send| send.id).collect()
+    }
+
+    /// What was told since the last look.
+    pub(crate) fn tells(&mut self) -> Vec<ClientEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The outcomes that were told since the last look, by handle.
+    pub(crate) fn outcomes(&mut self) -> Vec<(u64, Outcome)> {
+        let told = self.tells().into_iter().filter_map(|event| match event {
+            ClientEvent::Settled { handle, outcome } => Some((handle, outcome)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    pub(crate) fn state(&self) -> ClientState {
+        self.client.state()
+    }
+
+    /// The last words that the client wrote, just before its close frame.
+    pub(crate) fn bye(&self) -> Option<&Bye> {
+        match self.written.last() {
+            Some(ClientFrame::Bye(bye)) => Some(bye),
+            _ => None,
+        }
+    }
+
+    /// The hello of the latest attempt, from the upgrade or from the first frame.
+    pub(crate) fn hello(&self) -> Hello {
+        if let Some(ClientFrame::Hello(hello)) = self.written.first() {
+            return (**hello).clone();
+        }
+        frames::hello_in(&self.protocols).expect("a hello")
+    }
+
+    /// Forgets what was written and told.
+    pub(crate) fn forget(&mut self) {
+        self.written.clear();
+        self.events.clear();
+    }
+}
+
+/// What the outcome of a send is called: its kind, and its code if it has one.
+pub(crate) fn named(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Acknowledged { id } => format!("acknowledged {id}"),
+        Outcome::Refused(Rejection { code, .. }) => format!("refused {code}"),
+        Outcome::Expired => "expired".to_owned(),
+        Outcome::Unknown { code } => format!("unknown {code}"),
+    }
+}

@@ -1,0 +1,110 @@
+//! What happens to the servers.
+
+use crate::cluster::Cluster;
+use crate::coverage::Sight;
+use crate::plan::Incident;
+use crate::scene::{Chore, Happening, Scene};
+use crate::work::Works;
+use readywire_protocol::close;
+use readywire_protocol::server::Sessions;
+use readywire_protocol::time::Duration;
+
+impl Cluster {
+    pub(crate) fn suffer(&mut self, scene: &mut Scene, incident: Incident) {
+        match incident {
+            Incident::Impaired { process, services } => {
+                self.processes[process].impaired = services;
+                let lag = scene.random.millis(0, 100);
+                scene.later(lag, Happening::Server(Chore::Announce { process }));
+            }
+            Incident::Crash { process, down } => self.crash(scene, process, down),
+            Incident::Disaster { down } => {
+                for process in 0..self.processes.len() {
+                    self.crash(scene, process, down);
+                }
+                self.sessions = Sessions::new(scene.plan.log.clone());
+                self.works = Works::default();
+                self.dead.clear();
+                scene.watch.log_lost();
+            }
+            Incident::Drain { process, down } => self.drain(scene, process, down),
+            Incident::Note => {
+                let sessions: Vec<String> = self.sessions.ids().map(str::to_owned).collect();
+                if !sessions.is_empty() {
+                    let session = scene.random.pick(&sessions).clone();
+                    self.notes += 1;
+                    self.send_note(scene, &session, self.notes);
+                }
+            }
+        }
+    }
+
+    /// From here on nothing more goes wrong, and what was wrong is mended.
+    pub(crate) fn calm(&mut self, scene: &mut Scene) {
+        for process in 0..self.processes.len() {
+            if !self.processes[process].up {
+                let starts = self.processes[process].starts;
+                self.chore(scene, Chore::Up { process, starts });
+            }
+            self.processes[process].impaired.clear();
+            self.chore(scene, Chore::Announce { process });
+        }
+    }
+
+    fn crash(&mut self, scene: &mut Scene, process: usize, down: Duration) {
+        // One that goes away in order has connections to the last.
+        for owner in self.owners(|peer| peer.process == process) {
+            let Some(peer) = self.peers.remove(&owner) else { continue };
+            self.dead.extend(peer.held.map(|held| (process, held.id, owner)));
+            scene.cut(peer.link);
+        }
+        if self.processes[process].up {
+            self.go_down(scene, process, down);
+        }
+    }
+
+    fn drain(&mut self, scene: &mut Scene, process: usize, down: Duration) {
+        if !self.processes[process].up {
+            return;
+        }
+        scene.watch.saw(Sight::Drained);
+        for owner in self.owners(|peer| peer.process == process) {
+            scene.later(Duration::from_millis(250), Happening::Server(Chore::DrainOver { owner }));
+            self.with(scene, owner, |_, _, peer| {
+                if peer.core.stage().is_ready() {
+                    peer.core.drain(Duration::from_millis(250), (Duration::ZERO, Duration::from_millis(500)));
+                } else {
+                    peer.core.refuse(close::DRAINING, "the server is going away", None);
+                }
+            });
+        }
+        self.go_down(scene, process, down);
+    }
+
+    fn go_down(&mut self, scene: &mut Scene, process: usize, down: Duration) {
+        let process_state = &mut self.processes[process];
+        process_state.up = false;
+        process_state.starts += 1;
+        process_state.under_way.clear();
+        let starts = process_state.starts;
+        scene.later(down, Happening::Server(Chore::Up { process, starts }));
+    }
+
+    pub(crate) fn up(&mut self, scene: &mut Scene, process: usize, starts: u64) {
+        let state = &mut self.processes[process];
+        if state.up || state.starts != starts {
+            return;
+        }
+        state.up = true;
+        state.impaired.clear();
+        let (from, to) = scene.plan.start;
+        state.ready_at = scene.now + scene.random.millis(from, to);
+        let ready_at = state.ready_at;
+        scene.at(ready_at, Happening::Server(Chore::Progress { process }));
+        for (_, session, owner) in self.dead.extract_if(.., |(of, _, _)| *of == process).collect::<Vec<_>>() {
+            self.sessions.detach(scene.now, &session, owner);
+        }
+        // What ran there has died with it: whoever waits for its answer is told.
+        self.works.interrupt(scene);
+    }
+}

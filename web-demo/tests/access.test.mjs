@@ -1,0 +1,101 @@
+// By keyboard alone, by name, and on a small screen.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { breakIt, heard, say, startDemo, state } from "./demo.mjs";
+
+let demo;
+before(async () => {
+  demo = await startDemo();
+});
+after(() => demo?.stop());
+
+/** Presses Tab until something of this role and name has the focus. */
+async function tabTo(page, role, name) {
+  const wanted = page.getByRole(role, { name, exact: true });
+  const focused = () => wanted.evaluate((element) => element === document.activeElement);
+  for (let presses = 0; presses < 60; presses++) {
+    await page.keyboard.press("Tab");
+    if (await focused()) return wanted;
+  }
+  throw new Error(`Tab never comes to the ${role} "${name}"`);
+}
+
+const focusedName = (page) => page.evaluate(() => document.activeElement?.textContent);
+
+test("the chat and the agent work by keyboard alone", async (t) => {
+  const { page } = await demo.open(t);
+  await state(page, "processing_ready");
+  await page.keyboard.press("Tab");
+  assert.equal(await focusedName(page), "Skip to the chat");
+  await page.keyboard.press("Enter");
+
+  const message = await tabTo(page, "textbox", "Message");
+  await page.keyboard.type("by hand");
+  await page.keyboard.press("Enter");
+  await heard(page, "by hand");
+  assert.ok(await message.evaluate((field) => field === document.activeElement && field.value === ""), "ready for the next");
+
+  const run = await tabTo(page, "button", "Run");
+  await page.keyboard.press("Space");
+  await page.locator(".step").nth(1).waitFor();
+  assert.ok(await run.evaluate((button) => button === document.activeElement), "the focus stays");
+  await tabTo(page, "button", "Stop");
+  await page.keyboard.press("Space");
+  await page.locator("#agent-state", { hasText: "Stopped after" }).waitFor();
+  assert.equal(await focusedName(page), "Stop");
+});
+
+test("the keyboard goes on after connecting again", async (t) => {
+  const { page } = await demo.open(t);
+  await state(page, "processing_ready");
+  await breakIt(page, "Expired token");
+  await state(page, "closed");
+  await breakIt(page, "Reset");
+  await page.getByRole("button", { name: "Connect again" }).focus();
+  await page.keyboard.press("Enter");
+  await state(page, "processing_ready");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "state-detail");
+});
+
+test("everything that can be used has a name", async (t) => {
+  const { page } = await demo.open(t);
+  await state(page, "processing_ready");
+  const regions = ["Connection", "Break it", "Chat", "Agent run", "Sends", "Notifications", "Side by side"];
+  for (const name of regions) await page.getByRole("region", { name, exact: true }).waitFor();
+  const textboxes = ["Message", "Prompt", "To", "Text"];
+  for (const name of textboxes) await page.getByRole("textbox", { name, exact: true }).waitFor();
+  assert.equal(await page.getByRole("textbox").count(), textboxes.length);
+  const logs = ["Messages", "Steps of the run", "Notifications received"];
+  for (const name of logs) await page.getByRole("log", { name, exact: true }).waitFor();
+  assert.equal(await page.getByRole("log").count(), logs.length);
+  for (const button of await page.getByRole("button").all()) assert.match(await button.innerText(), /\w/);
+  assert.equal(await page.getByRole("heading", { level: 1 }).count(), 1);
+  assert.equal(await page.getByRole("columnheader").count(), 3);
+  for (const image of await page.locator("img").all()) assert.notEqual(await image.getAttribute("alt"), null);
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`nothing is wider than a phone (${colorScheme})`, async (t) => {
+    const { page } = await demo.open(t, "somebody-with-quite-a-long-name-of-their-own", {
+      viewport: { width: 390, height: 844 },
+      deviceScaleFactor: 2,
+      isMobile: true,
+      hasTouch: true,
+      colorScheme,
+    });
+    await state(page, "processing_ready");
+    await page.locator("summary", { hasText: "On the wire" }).click();
+    await say(page, "unbreakable".repeat(30));
+    await heard(page, "unbreakable".repeat(30));
+    await breakIt(page, "Impaired service");
+    await state(page, "degraded");
+    await page.getByRole("button", { name: "Run", exact: true }).click();
+    await page.getByRole("button", { name: "Run both" }).click();
+    await page.locator("#readywire-result", { hasText: "None lost." }).waitFor();
+    const { wide, width } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, width: innerWidth }));
+    assert.deepEqual({ wide, width }, { wide: 390, width: 390 });
+    const short = page.locator("#sends-rows .what").first();
+    assert.ok(await short.isVisible());
+  });
+}

@@ -1,0 +1,74 @@
+// Several tabs and users, and what the list of sends says.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { breakIt, heard, said, say, startDemo, state } from "./demo.mjs";
+import { sends } from "../../sdk/js/tests/wire.mjs";
+
+let demo;
+before(async () => {
+  demo = await startDemo();
+});
+after(() => demo?.stop());
+
+const notified = (page) => page.getByRole("log", { name: "Notifications received" }).locator(".message");
+const outcome = (page, what) => page.getByRole("row").filter({ hasText: what }).locator(".outcome");
+
+test("two tabs talk to each other", async (t) => {
+  const { page } = await demo.open(t);
+  await state(page, "processing_ready");
+  const opened = page.context().waitForEvent("page");
+  await page.getByRole("button", { name: "Open a second tab" }).click();
+  const other = await opened;
+  await state(other, "processing_ready");
+
+  await say(page, "is anybody there?");
+  await heard(other, "is anybody there?");
+  await say(other, "I am");
+  await heard(page, "I am");
+  for (const tab of [page, other]) assert.deepEqual(await said(tab), ["is anybody there?", "I am"]);
+  assert.deepEqual(await page.locator("#chat-log .from").allTextContents(), ["this tab", "alice"]);
+  assert.deepEqual(await other.locator("#chat-log .from").allTextContents(), ["alice", "this tab"]);
+});
+
+test("a notification reaches one user on every tab, and nobody else", async (t) => {
+  const { page: alice } = await demo.open(t, "alice");
+  const { page: bob } = await demo.open(t, "bob");
+  const { page: bobAgain } = await demo.open(t, "bob");
+  for (const page of [alice, bob, bobAgain]) await state(page, "processing_ready");
+
+  const form = alice.getByRole("region", { name: "Notifications" });
+  assert.equal(await form.getByRole("textbox", { name: "To" }).inputValue(), "alice");
+  await form.getByRole("textbox", { name: "To" }).fill("bob");
+  await form.getByRole("textbox", { name: "Text" }).fill("lunch?");
+  await form.getByRole("button", { name: "Notify" }).click();
+  for (const page of [bob, bobAgain]) {
+    await notified(page).waitFor();
+    assert.deepEqual(await notified(page).allTextContents(), ["from alicelunch?"]);
+  }
+  // Said after it: once this is there, a stray notification would be too.
+  await say(alice, "has it arrived?");
+  await heard(alice, "has it arrived?");
+  assert.equal(await notified(alice).count(), 0);
+  assert.equal(await outcome(alice, "to bob").textContent(), "acknowledged");
+});
+
+test("a send whose acknowledgement is lost is in flight, and settled by the next connection without a double", async (t) => {
+  const { page, wire } = await demo.open(t);
+  await state(page, "processing_ready");
+  await say(page, "first");
+  await outcome(page, "first").getByText("acknowledged").waitFor();
+  await breakIt(page, "Lose acks");
+  await page.locator("#fault-result", { hasText: "get lost" }).waitFor();
+  await say(page, "second");
+  await heard(page, "second");
+  assert.equal(await outcome(page, "second").textContent(), "in flight");
+  assert.equal(await page.locator("#sends-count").textContent(), "1 acknowledged, 1 in flight");
+
+  await breakIt(page, "Cut the connection");
+  await outcome(page, "second").getByText("acknowledged").waitFor();
+  assert.equal(await page.locator("#sends-count").textContent(), "2 acknowledged");
+  assert.deepEqual(await said(page), ["first", "second"]);
+  assert.equal(wire.connections.length, 2);
+  assert.deepEqual(sends(wire.connections[1]), [], "the server had it, so it was not sent again");
+});
