@@ -22,6 +22,9 @@ pub struct Case {
     pub requires: Vec<String>,
     /// Timers and limits whose value at the peer has to be known, by the contract's names; `${name}` in steps.
     pub settings: Vec<String>,
+    /// What a client is made with, by the names of its options, as far as it takes them. Of what it does not take, the
+    /// default of the specification holds. `${name}` in steps.
+    pub options: Map<String, Value>,
     /// What is done, in order.
     pub steps: Vec<Step>,
 }
@@ -41,6 +44,10 @@ pub enum Step {
     Connect(Connect),
     /// Judging a client: takes the next connection in.
     Accept(Accept),
+    /// Judging a client: makes it, takes its first connection in, and says every stage and `ready`.
+    Begin(Begin),
+    /// Judging a client: no connection may come for so many milliseconds.
+    NoConnection(u64),
     /// Judging a server: reads on to `ready`, through legal stages only. Judging a client: says every stage and `ready`.
     Ready(Map<String, Value>),
     /// Writes a frame.
@@ -49,6 +56,8 @@ pub enum Step {
     Text(String),
     /// Writes a text message made of one character repeated, so long in bytes.
     Large(usize),
+    /// Writes a frame whose text has just so many bytes, since a string as its payload fills it up.
+    Padded(Padded),
     /// Writes a binary message, given in hexadecimal.
     Binary(String),
     /// Writes one text message in fragments.
@@ -73,6 +82,8 @@ pub enum Step {
     Cut(bool),
     /// Closes, with a `bye` before the close frame.
     Bye(u16),
+    /// Closes, with a close frame alone.
+    Close(u16),
     /// Goes on with another connection.
     Use(String),
     /// Lets the testee do something; judging a client.
@@ -81,6 +92,10 @@ pub enum Step {
     Observe(Value),
     /// As `observe`, but no report that matches `never` may come before it.
     ObserveWithout(UntilWithout),
+    /// Reports that match each of these have to come, in any order; others between them are passed over.
+    ObserveAll(Vec<Value>),
+    /// Nothing that the testee has said so far, reports and logs, may hold a token of this case.
+    Redacted(bool),
     /// Does steps again and again; `${index}` counts from 1.
     Repeat(Repeat),
     /// Waits, where there is nothing to wait for. Milliseconds.
@@ -129,6 +144,36 @@ pub struct Accept {
     pub from: Option<String>,
     /// False: the hello is not waited for.
     pub wait: Option<bool>,
+    /// True: the upgrade is not answered at all.
+    pub stall: bool,
+    /// True: it may come by another path than the one that the client was given.
+    pub elsewhere: bool,
+    /// It may not come earlier than so many milliseconds after the end of the connection before.
+    pub after: Option<Value>,
+    /// It may not come later than so many milliseconds after the end of the connection before.
+    pub before: Option<Value>,
+}
+
+/// How to make a client, and bring it to ready.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Begin {
+    /// Members of the order to connect, over the usual ones.
+    pub connect: Map<String, Value>,
+    /// What the hello has to match.
+    pub hello: Option<Value>,
+    /// Members of `ready`, over the usual ones.
+    pub ready: Map<String, Value>,
+}
+
+/// A frame of a certain size.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Padded {
+    /// The frame; its `payload` is added.
+    pub frame: Value,
+    /// The bytes of its text.
+    pub bytes: usize,
 }
 
 /// What has to come, and what may not come before it.
@@ -147,6 +192,10 @@ pub struct UntilWithout {
 pub struct Closed {
     /// Any of these codes; empty: any code at all.
     pub codes: Vec<u16>,
+    /// True: it answers a `bye`, or may not write one, so the close frame comes alone.
+    pub alone: bool,
+    /// True: the connection may also break off, since not every platform can write every close frame.
+    pub broken: bool,
     /// The clause that `bye` has to name, if it names one.
     pub clause: Option<String>,
     /// What else `bye` has to match.
@@ -181,6 +230,8 @@ struct Written {
     requires: Vec<String>,
     #[serde(default)]
     settings: Vec<String>,
+    #[serde(default)]
+    options: Map<String, Value>,
     steps: Vec<Step>,
 }
 
@@ -194,7 +245,7 @@ pub fn parse(text: &str, side: Side) -> Result<Vec<Case>, String> {
 }
 
 fn understand(written: Written, side: Side) -> Result<Case, String> {
-    let Written { id, does, needs, requires, settings, steps } = written;
+    let Written { id, does, needs, requires, settings, options, steps } = written;
     let (clause, slug) = id.split_once('/').ok_or_else(|| format!("`{id}` is not `clause/slug`"))?;
     let known = Clause::ALL.iter().copied().find(|known| known.id() == clause);
     let clause = known.ok_or_else(|| format!("`{id}`: there is no clause `{clause}`"))?;
@@ -208,7 +259,7 @@ fn understand(written: Written, side: Side) -> Result<Case, String> {
     if steps.is_empty() {
         return Err(format!("`{id}` has no steps"));
     }
-    Ok(Case { id, clause, side, does, needs, requires, settings, steps })
+    Ok(Case { id, clause, side, does, needs, requires, settings, options, steps })
 }
 
 /// The level with this name.

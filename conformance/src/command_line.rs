@@ -8,7 +8,9 @@ Examples:
   readywire-conformance list --side server
   readywire-conformance server --url ws://127.0.0.1:8080/ws --token-command 'my-server token --subject {subject}'
   readywire-conformance server --url ws://127.0.0.1:8080/ws --token secret --case 'stage.*'
-  readywire-conformance server --html report.html --junit report.xml -- ./my-server --port 9000
+  readywire-conformance server --json report.json --junit report.xml -- ./my-server --port 9000
+  readywire-conformance client -- node my-testee.mjs
+  readywire-conformance client --browser chromium --page my-testee/ --worker
 
 Exit codes: 0 every case passes, or is excused by what was declared; 1 a case fails, or a list of known failures is wrong;
 2 a case could not be run; 3 the command line, a file or the peer is not usable.";
@@ -29,6 +31,8 @@ pub enum Task {
     List(List),
     /// Judge a server.
     Server(Server),
+    /// Judge a client.
+    Client(Client),
     /// Print the table of clauses and the cases that try them, as Markdown.
     Table(Choice),
 }
@@ -105,4 +109,51 @@ pub struct Server {
     /// A command that starts the server and prints its address, `ws://…`, when it listens.
     #[arg(last = true)]
     pub command: Vec<String>,
+}
+
+/// Judges a client.
+#[derive(Debug, Args)]
+pub struct Client {
+    /// Which cases.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Where reports go.
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Offer only these levels beyond Core: resume, answers. By default those that the testee names.
+    #[arg(long = "level")]
+    pub levels: Vec<String>,
+    /// A part of the contract that the client lacks, besides those that the testee names.
+    #[arg(long)]
+    pub lacks: Vec<String>,
+    /// How many cases at a time.
+    #[arg(long, default_value_t = 16)]
+    pub jobs: usize,
+    /// The testee is a page: start this browser without a window, and serve the page to it.
+    #[arg(long, value_name = "BROWSER", conflicts_with = "command", requires = "page")]
+    pub browser: Option<Browser>,
+    /// The browser's program, if it is not found by its usual name.
+    #[arg(long, value_name = "FILE", requires = "browser")]
+    pub browser_path: Option<PathBuf>,
+    /// The folder of the page's testee, a module `testee.js`.
+    #[arg(long, value_name = "FOLDER")]
+    pub page: Option<PathBuf>,
+    /// Serve another folder to the page as well, such as `readywire=dist` below `/readywire/`.
+    #[arg(long = "serve", value_name = "NAME=FOLDER", requires = "browser")]
+    pub served: Vec<String>,
+    /// Load the testee in a worker of the page.
+    #[arg(long, requires = "browser")]
+    pub worker: bool,
+    /// A command that starts the testee, which takes orders on its standard input and reports on its standard output.
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+/// A browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Browser {
+    /// Chromium, or Chrome.
+    Chromium,
+    /// Firefox.
+    Firefox,
 }

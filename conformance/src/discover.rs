@@ -22,6 +22,7 @@ pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Lev
         needs: Level::Core,
         requires: Vec::new(),
         settings: Vec::new(),
+        options: Default::default(),
         steps,
     };
     let peer = Peer::Server { url: url.to_owned(), credentials: credentials.clone() };

@@ -3,11 +3,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod case;
 pub mod catalogue;
 pub mod command_line;
 pub mod credentials;
 pub mod discover;
+pub mod judge_client;
 pub mod judge_server;
 pub mod known;
 pub mod link;
@@ -17,4 +19,5 @@ pub mod play;
 pub mod process;
 pub mod report;
 pub mod table;
+pub mod testee;
 pub mod verdict;

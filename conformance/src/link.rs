@@ -3,7 +3,7 @@
 use crate::case::Connect;
 use futures::{SinkExt, StreamExt};
 use readywire_protocol::SUBPROTOCOL;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -163,6 +163,13 @@ impl Link {
         }
     }
 
+    /// Lets the other end finish a close that is under way, which some wait for, then ends the connection.
+    pub async fn bury(mut self) {
+        let finished = async { while !matches!(self.next().await, Inbound::Gone(_)) {} };
+        let _ = timeout(Duration::from_secs(2), finished).await;
+        self.cut().await;
+    }
+
     /// Which end of the connection this is.
     pub fn is_client(&self) -> bool {
         self.client
@@ -185,6 +192,8 @@ pub struct Upgrade {
     pub path: String,
     /// The subprotocols that are offered.
     pub protocols: Vec<String>,
+    /// When its head was complete.
+    pub arrived: Instant,
     key: String,
     rest: Vec<u8>,
 }
@@ -228,7 +237,7 @@ impl Upgrade {
         let path = request.path.unwrap_or("/").to_owned();
         let rest = head[length..].to_vec();
         let _ = stream.set_nodelay(true);
-        Ok(Self { stream, path, protocols, key, rest })
+        Ok(Self { stream, path, protocols, arrived: Instant::now(), key, rest })
     }
 
     /// Answers with 101.

@@ -4,11 +4,12 @@ use clap::Parser;
 use readywire_conformance::case::{Case, level};
 use readywire_conformance::command_line::{Choice, CommandLine, List, Reports, Task};
 use readywire_conformance::credentials::Credentials;
+use readywire_conformance::judge_client;
 use readywire_conformance::judge_server::{self, Server};
 use readywire_conformance::known::{self, glob};
 use readywire_conformance::report::{json, junit, text};
 use readywire_conformance::verdict::{Counts, Judged, Verdict};
-use readywire_conformance::{catalogue, discover, process, table};
+use readywire_conformance::{browser, catalogue, command_line, discover, process, table, testee};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ async fn run(line: CommandLine) -> Result<u8, String> {
             print!("{}", table::markdown(&chosen(&choice, None)?));
             Ok(0)
         }
+        Task::Client(options) => client(&options).await,
         Task::Server(options) => {
             let cases = chosen(&options.choice, Some("server"))?;
             let started = match &options.url {
@@ -75,6 +77,44 @@ async fn run(line: CommandLine) -> Result<u8, String> {
             finish(&options.reports, options.reports.name.as_deref().unwrap_or("server"), &judged, began.elapsed())
         }
     }
+}
+
+/// What was started to speak for a client.
+enum Started {
+    Program(testee::process::Program),
+    Browser(browser::Browser),
+}
+
+async fn client(options: &command_line::Client) -> Result<u8, String> {
+    let cases = chosen(&options.choice, Some("client"))?;
+    let (testee, started) = match options.browser {
+        Some(_) => {
+            let (testee, browser) = browser::start(options).await?;
+            (testee, Started::Browser(browser))
+        }
+        None => {
+            let (testee, program) = testee::process::start(&options.command).await?;
+            (testee, Started::Program(program))
+        }
+    };
+    let mut levels = testee.hello.levels()?;
+    if !options.levels.is_empty() {
+        let offered = options.levels.iter().map(|name| level(name).ok_or_else(|| format!("there is no level `{name}`")));
+        let offered = offered.collect::<Result<Vec<_>, _>>()?;
+        levels.retain(|level| *level == readywire_protocol::clause::Level::Core || offered.contains(level));
+    }
+    let name = options.reports.name.clone().unwrap_or_else(|| testee.hello.name.clone());
+    let client = judge_client::Client { testee, levels, lacks: options.lacks.iter().cloned().collect(), jobs: options.jobs };
+    let began = Instant::now();
+    let progress = Progress::new(cases.len());
+    let judged = judge_client::judge(&client, cases, |one| progress.tell(one)).await;
+    progress.clear();
+    let took = began.elapsed();
+    match started {
+        Started::Program(program) => program.stop(client.testee).await,
+        Started::Browser(browser) => browser.stop(client.testee).await,
+    }
+    finish(&options.reports, &name, &judged, took)
 }
 
 fn show(list: &List) -> Result<u8, String> {

@@ -3,8 +3,8 @@
 //! A table matches an object that has its members, whatever else the object has; an array matches one of the same length;
 //! anything else matches what equals it. Strings in angle brackets are patterns: `<any>`, `<string>`, `<integer>`,
 //! `<boolean>`, `<array>`, `<object>`, `<null>`, `<absent>`, `<false or absent>`, `<empty or absent>`, `<below 10>`,
-//! `<above 10>`, `<one of a b c>`, `<contains some words>`. Any of them may end in ` as name`, which keeps the value;
-//! `${name}` stands for a kept value, in patterns and in what is sent.
+//! `<above 10>`, `<from 10 to 20>`, `<one of a b c>`, `<contains some words>`, `<begins some words>`. Any of them may end
+//! in ` as name`, which keeps the value; `${name}` stands for a kept value, in patterns and in what is sent.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -79,8 +79,10 @@ fn compare(pattern: &Value, found: Option<&Value>, kept: &mut Kept, path: &str) 
                 Some((test, name)) => (test, Some(name)),
                 None => (inner, None),
             };
-            if !special(test, found)? {
-                return differs(test);
+            let test = fill(test, kept)?;
+            let test = test.as_str().map_or_else(|| test.to_string(), str::to_owned);
+            if !special(&test, found)? {
+                return differs(&test);
             }
             if let (Some(name), Some(found)) = (name, found) {
                 kept.insert(name.to_owned(), found.clone());
@@ -143,6 +145,11 @@ fn special(test: &str, found: Option<&Value>) -> Result<bool, String> {
             } else if let Some(limit) = test.strip_prefix("above ") {
                 let limit = bound(limit)?;
                 integer.is_some_and(|value| value > limit)
+            } else if let Some((from, to)) = test.strip_prefix("from ").and_then(|rest| rest.split_once(" to ")) {
+                let range = bound(from)?..=bound(to)?;
+                integer.is_some_and(|value| range.contains(&value))
+            } else if let Some(words) = test.strip_prefix("begins ") {
+                found.and_then(Value::as_str).is_some_and(|text| text.starts_with(words))
             } else if let Some(words) = test.strip_prefix("one of ") {
                 found.is_some_and(|value| {
                     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -187,6 +194,9 @@ mod tests {
         assert!(check(json!({"a": "<absent>"}), json!({"a": 1})).is_err());
         check(json!({"a": "<absent>", "b": "<false or absent>"}), json!({"a": null, "b": false})).unwrap();
         assert!(check(json!("<below 3>"), json!(3)).is_err());
+        check(json!(["<from 2 to 3>", "<above ${known}>", "<begins he>"]), json!([3, 8, "hello"])).unwrap();
+        assert!(check(json!("<from 2 to 3>"), json!(4)).is_err());
+        assert!(check(json!("<above ${known}>"), json!(7)).is_err());
         assert!(check(json!("<nonsense>"), json!(3)).is_err());
     }
 

@@ -1,6 +1,8 @@
 //! Plays a case: does its steps, one after the other, and says what came of it.
 
+mod accept;
 mod frames;
+mod scripted;
 mod testee;
 mod upgrade;
 
@@ -8,11 +10,11 @@ use crate::case::{Case, Step};
 use crate::link::{Link, Upgrade};
 use crate::log::{Line, Log, Origin};
 use crate::pattern::{self, Kept};
+use crate::testee::Run;
 use serde::Serialize;
-use serde_json::Value;
-use std::collections::BTreeMap;
-use std::time::Duration;
-use tokio::sync::mpsc;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 /// How long a peer may take for the next thing, unless a case says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,16 +29,7 @@ pub enum Peer {
         credentials: crate::credentials::Credentials,
     },
     /// A client: it connects to the suite.
-    Client {
-        /// Requests to upgrade, by this case's path.
-        upgrades: mpsc::UnboundedReceiver<Upgrade>,
-        /// The address that the client is to connect to.
-        url: String,
-        /// Orders to the testee.
-        orders: mpsc::UnboundedSender<Value>,
-        /// What the testee reports.
-        reports: mpsc::UnboundedReceiver<Value>,
-    },
+    Client(Box<Run>),
 }
 
 /// What a step came to when it did not succeed.
@@ -88,6 +81,14 @@ pub(crate) struct Play {
     pub(crate) patience: Duration,
     pub(crate) mute: bool,
     pub(crate) probes: u64,
+    /// Links whose close is under way.
+    pub(crate) closing: BTreeSet<String>,
+    /// When the last connection ended, as far as the suite knows.
+    pub(crate) ended: Option<Instant>,
+    /// What the suite says to a client as its server.
+    pub(crate) script: scripted::Script,
+    /// Upgrades that are not answered.
+    pub(crate) stalled: Vec<Upgrade>,
 }
 
 /// Plays a case against a peer whose timers and limits are `settings`.
@@ -101,9 +102,15 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         patience: PATIENCE,
         mute: false,
         probes: 0,
+        closing: BTreeSet::new(),
+        ended: None,
+        script: scripted::Script::default(),
+        stalled: Vec::new(),
     };
-    if let Peer::Client { url, .. } = &play.peer {
-        play.kept.insert("url".to_owned(), Value::from(url.as_str()));
+    if let Peer::Client(run) = &play.peer {
+        play.patience += run.slowness;
+        play.kept.insert("url".to_owned(), Value::from(run.url.as_str()));
+        play.kept.insert("token".to_owned(), Value::from(run.secret("token")));
     }
     let mut ended = None;
     for (index, step) in case.steps.iter().enumerate() {
@@ -138,6 +145,8 @@ impl Play {
         match step {
             Step::Connect(connect) => self.connect(connect).await,
             Step::Accept(accept) => self.accept(accept).await,
+            Step::Begin(begin) => self.begin(begin).await,
+            Step::NoConnection(milliseconds) => self.no_connection(*milliseconds).await,
             Step::Ready(over) => self.ready(over).await,
             Step::Send(frame) => {
                 let frame = pattern::filled(frame, &self.kept).map_err(Broken::Impossible)?;
@@ -148,6 +157,13 @@ impl Play {
                 self.write(text.as_str().unwrap_or_default()).await
             }
             Step::Large(bytes) => self.write(&"x".repeat(*bytes)).await,
+            Step::Padded(padded) => {
+                let mut frame = pattern::filled(&padded.frame, &self.kept).map_err(Broken::Impossible)?;
+                frame["payload"] = json!("");
+                let missing = padded.bytes.saturating_sub(frame.to_string().len());
+                frame["payload"] = json!("x".repeat(missing));
+                self.write(&frame.to_string()).await
+            }
             Step::Binary(digits) => {
                 let bytes = hexadecimal(digits)?;
                 self.note(Origin::Suite, &format!("(binary, {} bytes)", bytes.len()));
@@ -179,9 +195,11 @@ impl Play {
                 self.note(Origin::Suite, "(cut)");
                 let link = self.links.remove(&self.current).ok_or_else(|| self.no_link())?;
                 link.cut().await;
+                self.ended = Some(Instant::now());
                 Ok(())
             }
             Step::Bye(code) => self.bye(*code).await,
+            Step::Close(code) => self.close(*code).await,
             Step::Use(name) => {
                 self.current.clone_from(name);
                 Ok(())
@@ -189,6 +207,8 @@ impl Play {
             Step::Order(order) => self.order(order),
             Step::Observe(pattern) => self.observe(pattern, &[]).await,
             Step::ObserveWithout(both) => self.observe(&both.until, &both.never).await,
+            Step::ObserveAll(patterns) => self.observe_all(patterns).await,
+            Step::Redacted(_) => self.redacted(),
             Step::Repeat(repeat) => {
                 for index in 1..=repeat.times {
                     self.kept.insert("index".to_owned(), Value::from(index));
@@ -242,10 +262,13 @@ fn words(step: &Step) -> String {
             _ => "connect, and say hello".to_owned(),
         },
         Step::Accept(_) => "take the client's connection in".to_owned(),
+        Step::Begin(_) => "make a client, and come to `ready`".to_owned(),
+        Step::NoConnection(milliseconds) => format!("expect no connection for {milliseconds} ms"),
         Step::Ready(_) => "come to `ready`".to_owned(),
         Step::Send(frame) => format!("write {frame}"),
         Step::Text(text) => format!("write the text {text}"),
         Step::Large(bytes) => format!("write a text message of {bytes} bytes"),
+        Step::Padded(padded) => format!("write {} in {} bytes", padded.frame, padded.bytes),
         Step::Binary(_) => "write a binary message".to_owned(),
         Step::Fragments(parts) => format!("write {} in {} fragments", parts.concat(), parts.len()),
         Step::Bytes(digits) => format!("write a text frame of the bytes {digits}"),
@@ -263,10 +286,16 @@ fn words(step: &Step) -> String {
         Step::Mute(_) => "answer no ping".to_owned(),
         Step::Cut(_) => "break the connection off".to_owned(),
         Step::Bye(code) => format!("say bye with {code}, and close"),
+        Step::Close(code) => format!("close with {code}, without a `bye`"),
         Step::Use(name) => format!("go on with the connection `{name}`"),
         Step::Order(order) => format!("let the client do {order}"),
         Step::Observe(pattern) => format!("expect the client to report {pattern}"),
         Step::ObserveWithout(both) => format!("expect the client to report {}", both.until),
+        Step::ObserveAll(patterns) => format!(
+            "expect the client to report {}",
+            patterns.iter().map(Value::to_string).collect::<Vec<_>>().join(", and ")
+        ),
+        Step::Redacted(_) => "look for tokens in what the client has said".to_owned(),
         Step::Repeat(repeat) => format!("do {} steps {} times", repeat.steps.len(), repeat.times),
         Step::Pause(milliseconds) => format!("wait {milliseconds} ms"),
         Step::Within(milliseconds) => format!("wait no longer than {milliseconds} ms for what follows"),

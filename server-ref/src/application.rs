@@ -21,8 +21,29 @@ pub trait Handler: Send + Sync + 'static {
         &[]
     }
 
+    /// Whether it takes this message of `subject` at all. What it does not take the client hears of at once, by a
+    /// refusal with this code, and nothing of it is processed.
+    ///
+    /// # Errors
+    /// Why not.
+    fn admit(&self, subject: &str, payload: &Payload) -> Result<(), Rejection> {
+        let _ = (subject, payload);
+        Ok(())
+    }
+
     /// Processes one message, which was taken: it will not come again.
     fn handle<'a>(&'a self, request: Request, answer: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// Why a handler does not take a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// For a program.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+    /// Whether the same may work later.
+    pub retry: bool,
 }
 
 /// One message.
@@ -62,20 +83,31 @@ impl fmt::Debug for Request {
 /// Who can be written to without being asked.
 pub trait Room: Send + Sync {
     /// A message to every session; tells how many took it.
-    fn to_everyone(&self, event: &str, payload: &Payload) -> usize;
+    ///
+    /// # Errors
+    /// No session can take it.
+    fn to_everyone(&self, event: &str, payload: &Payload) -> Result<usize, Undeliverable>;
     /// A message to every session of a subject; tells how many took it.
-    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> usize;
+    ///
+    /// # Errors
+    /// No session can take it.
+    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> Result<usize, Undeliverable>;
 }
 
 /// Where the parts of answers go: the inbox of the session that asked.
 pub trait Inbox: Send + Sync {
     /// Appends, waiting for room.
-    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Gone>>;
+    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Undeliverable>>;
 }
 
-/// The session that asked is over: nobody will read the rest.
+/// Why a message gets into no inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
+pub enum Undeliverable {
+    /// The session that asked is over: nobody will read the rest.
+    Gone,
+    /// As a frame it would be larger than any may be (clause `frame.size`).
+    TooLarge,
+}
 
 /// Why a message came to nothing after it was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,9 +130,12 @@ impl Failure {
     }
 }
 
-impl From<Gone> for Failure {
-    fn from(_: Gone) -> Self {
-        Self::new("session_ended", "the session that asked is over")
+impl From<Undeliverable> for Failure {
+    fn from(undeliverable: Undeliverable) -> Self {
+        match undeliverable {
+            Undeliverable::Gone => Self::new("session_ended", "the session that asked is over"),
+            Undeliverable::TooLarge => Self::new("too_large", "the message would be over `max_message_bytes`"),
+        }
     }
 }
 
@@ -161,8 +196,9 @@ impl Answer {
         if self.ended || !self.wanted {
             return Ok(());
         }
+        self.write(event, payload, end, None).await?;
         self.ended = end;
-        self.write(event, payload, end, None).await
+        Ok(())
     }
 
     /// Set when the client asked to stop, or the session is over.
@@ -183,7 +219,8 @@ impl Answer {
         // A failure is told even to who wanted no answer: the message had been acknowledged. A stop on request is not.
         let error = match outcome {
             Ok(()) => None,
-            Err(failure) => Some(AnswerError { code: failure.code, message: failure.message }),
+            // What went wrong may quote what came, in full.
+            Err(failure) => Some(AnswerError { code: failure.code, message: start_of(&failure.message) }),
         };
         let failed = error.as_ref().is_some_and(|error| error.code != "cancelled");
         if self.wanted || failed {
@@ -191,6 +228,15 @@ impl Answer {
             // An empty event says that there is nothing but the end (clause `answer.end`).
             let _ = self.write("", Payload::null(), true, error).await;
         }
+    }
+}
+
+/// As much of a text as a person wants to read of what somebody else wrote.
+pub(crate) fn start_of(text: &str) -> String {
+    const CHARACTERS: usize = 300;
+    match text.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

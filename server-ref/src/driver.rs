@@ -229,13 +229,7 @@ impl Driver {
 
     fn inbound(&mut self, inbound: Inbound) {
         match inbound {
-            Inbound::Text(text) => {
-                if let Some(held) = self.held.as_mut().filter(|held| !held.confirmed) {
-                    held.confirmed = true;
-                    self.hub.sessions(|sessions| sessions.confirm_token(&held.id, self.owner));
-                }
-                self.core.handle_message(self.hub.now(), &text);
-            }
+            Inbound::Text(text) => self.core.handle_message(self.hub.now(), &text),
             Inbound::Binary => self.core.handle_binary(),
             Inbound::Oversize => self.core.handle_oversize(),
             Inbound::NotUtf8 => {
@@ -253,9 +247,21 @@ impl Driver {
         }
     }
 
+    /// What only a client that has read `ready` writes shows that it has the new token. A `pong` shows nothing: it may have
+    /// been written before (clause `session.token`).
+    fn confirm(&mut self, event: &ServerEvent) {
+        if let ServerEvent::Send(_) | ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } = event
+            && let Some(held) = self.held.as_mut().filter(|held| !held.confirmed)
+        {
+            held.confirmed = true;
+            self.hub.sessions(|sessions| sessions.confirm_token(&held.id, self.owner));
+        }
+    }
+
     /// Does what the core asks, until it asks nothing more, and hands it what waits in the inbox.
     fn settle(&mut self) {
         while let Some(event) = self.core.poll_event() {
+            self.confirm(&event);
             match event {
                 ServerEvent::Hello(hello) => self.hello(*hello),
                 ServerEvent::Send(send) => self.send(send),
@@ -347,7 +353,8 @@ impl Driver {
         self.expires_at = None;
         self.drained_at = None;
         if let Some(held) = self.held.take() {
-            self.hub.leave(&held.id, self.owner, ending.ends_session || !held.resumes);
+            let ends = ending.ends_session || !held.resumes;
+            self.hub.leave(&held.id, self.owner, ends, self.core.untaken());
         }
     }
 

@@ -1,6 +1,6 @@
 //! The routes.
 
-use crate::application::Room;
+use crate::application::{Failure, Room};
 use crate::faults::FaultRequest;
 use crate::hub::Hub;
 use crate::listener::{Peer, Tap};
@@ -169,7 +169,10 @@ async fn notify(State(hub): State<Arc<Hub>>, headers: HeaderMap, body: String) -
         Some(subject) => hub.to_subject(subject, &notice.event, &payload),
         None => hub.to_everyone(&notice.event, &payload),
     };
-    axum::Json(serde_json::json!({ "sessions": sessions })).into_response()
+    match sessions.map_err(Failure::from) {
+        Ok(sessions) => axum::Json(serde_json::json!({ "sessions": sessions })).into_response(),
+        Err(failure) => (StatusCode::PAYLOAD_TOO_LARGE, format!("{}\n", failure.message)).into_response(),
+    }
 }
 
 async fn switch_faults(State(hub): State<Arc<Hub>>, body: String) -> Response {

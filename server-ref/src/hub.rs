@@ -1,6 +1,6 @@
 //! What the connections of a server share: sessions, who holds them, running work.
 
-use crate::application::{Application, Room};
+use crate::application::{Application, Room, Undeliverable};
 use crate::claims::Authority;
 use crate::faults::Faults;
 use crate::metrics::Metrics;
@@ -22,6 +22,9 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// What a `message` frame may have besides its event and payload.
+const REST_OF_MESSAGE: usize = 256;
 
 /// What a server is put together from; [`Parts::new`] gives those that have a default.
 #[derive(Debug)]
@@ -196,14 +199,15 @@ impl Hub {
         }
     }
 
-    /// A connection is gone; with `ends`, its session too.
-    pub fn leave(&self, session: &str, owner: u64, ends: bool) {
+    /// A connection is gone; with `ends`, its session too. `untaken` is the first message that it left untaken.
+    pub fn leave(&self, session: &str, owner: u64, ends: bool, untaken: Option<u64>) {
         let mut shared = self.shared();
         shared.holders.remove(&owner);
         if ends {
             shared.sessions.end(session, owner);
         } else {
             shared.sessions.detach(self.now(), session, owner);
+            shared.sessions.blame(session, untaken);
         }
         self.forget_ended(&mut shared);
     }
@@ -317,7 +321,15 @@ impl Hub {
         self.forget_ended(&mut shared);
     }
 
-    fn to_each(&self, sessions: Vec<String>, event: &str, payload: &Payload) -> usize {
+    /// Whether a `message` with this can be a frame; escaping makes a byte six at most.
+    pub(crate) fn fits(&self, event: &str, payload: &Payload) -> Result<(), Undeliverable> {
+        let bytes = payload.text().len() + 6 * event.len() + REST_OF_MESSAGE;
+        let fits = bytes as u64 <= self.parts.config.max_message_bytes;
+        if fits { Ok(()) } else { Err(Undeliverable::TooLarge) }
+    }
+
+    fn to_each(&self, sessions: Vec<String>, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
+        self.fits(event, payload)?;
         let message =
             SessionMessage { event: event.to_owned(), payload: payload.clone(), re: None, end: false, error: None };
         let mut reached = 0;
@@ -329,17 +341,17 @@ impl Hub {
                 Err(AppendError::Full) => self.overflow(&session),
             }
         }
-        reached
+        Ok(reached)
     }
 }
 
 impl Room for Hub {
-    fn to_everyone(&self, event: &str, payload: &Payload) -> usize {
+    fn to_everyone(&self, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
         let sessions = self.sessions(|sessions| sessions.ids().map(str::to_owned).collect());
         self.to_each(sessions, event, payload)
     }
 
-    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> usize {
+    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
         let sessions = self.sessions(|sessions| sessions.of_subject(subject).map(str::to_owned).collect());
         self.to_each(sessions, event, payload)
     }

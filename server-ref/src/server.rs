@@ -93,7 +93,7 @@ pub async fn serve(parts: Parts, place: Place) -> Result<Running, String> {
 async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval((hub.parts.config.session_ttl / 4).clamp(SWEEP.1, SWEEP.0));
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-
+        hub.sweep();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the parts of an answer go: the inbox of the session that asked, as soon as it has room.
 
-use crate::application::{Gone, Inbox};
+use crate::application::{Inbox, Undeliverable};
 use crate::hub::Hub;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -19,8 +19,9 @@ pub(crate) struct SessionInbox {
 impl Inbox for SessionInbox {
     /// Waits for room as long as a session may go without its client; then the session is over, since a part that is
     /// left out would be a part lost.
-    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Gone>> {
+    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Undeliverable>> {
         async move {
+            self.hub.fits(&message.event, &message.payload)?;
             let patience = tokio::time::sleep(self.hub.parts.config.session_ttl);
             tokio::pin!(patience);
             loop {
@@ -30,12 +31,12 @@ impl Inbox for SessionInbox {
                 room.as_mut().enable();
                 match self.hub.append(&self.session, message.clone()) {
                     Ok(()) => return Ok(()),
-                    Err(AppendError::Ended) => return Err(Gone),
+                    Err(AppendError::Ended) => return Err(Undeliverable::Gone),
                     Err(AppendError::Full) => tokio::select! {
                         () = room => {}
                         () = &mut patience => {
                             self.hub.overflow(&self.session);
-                            return Err(Gone);
+                            return Err(Undeliverable::Gone);
                         }
                     },
                 }
@@ -50,7 +51,7 @@ impl Inbox for SessionInbox {
 pub(crate) struct Nowhere;
 
 impl Inbox for Nowhere {
-    fn append(&self, _: SessionMessage) -> BoxFuture<'_, Result<(), Gone>> {
+    fn append(&self, _: SessionMessage) -> BoxFuture<'_, Result<(), Undeliverable>> {
         async { Ok(()) }.boxed()
     }
 }

@@ -4,6 +4,7 @@
 
 mod browser_tests;
 mod demo;
+mod mutations;
 mod npm;
 mod package;
 mod process;
@@ -27,6 +28,7 @@ Usage: cargo xtask <COMMAND> [OPTIONS]
 Commands:
   demo       Install what is missing, build, start the server and print the address to open
   test       Run every check and test
+  mutate     Break the protocol's core on purpose and see which test notices
   package    Build the npm package and print its size
   setup      Install what the other commands need
 
@@ -82,6 +84,20 @@ Examples:
   cargo xtask test --quick
 ";
 
+const MUTATE_HELP: &str = "\
+Breaks the protocol's core on purpose, one promise at a time, in a copy below target/mutations, and prints
+which test notices. Fails when none does. Takes some minutes.
+
+Usage: cargo xtask mutate [OPTIONS]
+
+Options:
+  --only <WORDS>   Only the mutations whose file or promise contains these words
+
+Examples:
+  cargo xtask mutate
+  cargo xtask mutate --only session.fence
+";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match run(&arguments) {
@@ -109,6 +125,7 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
         "package" if wants_help => print!("{PACKAGE_HELP}"),
         "demo" if wants_help => print!("{DEMO_HELP}"),
         "test" if wants_help => print!("{TEST_HELP}"),
+        "mutate" if wants_help => print!("{MUTATE_HELP}"),
         "setup" => {
             refuse_options(command, options)?;
             setup::everything()?;
@@ -121,6 +138,7 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
             package::build()?;
         }
         "demo" => demo::run(parse_port(options)?)?,
+        "mutate" => return mutations::run(&parse_only(options)?),
         "test" => return suite::run(parse_quick(options)?),
         other => {
             return Err(format!("there is no command `{other}`; see `cargo xtask --help`"));
@@ -149,6 +167,16 @@ fn parse_quick(options: &[String]) -> Outcome<bool> {
         }
     }
     Ok(quick)
+}
+
+fn parse_only(options: &[String]) -> Outcome<String> {
+    match options {
+        [] => Ok(String::new()),
+        [option] if option == "--only" => Err("`--only` needs words to look for".to_owned()),
+        [option, words] if option == "--only" => Ok(words.clone()),
+        [option] if option.starts_with("--only=") => Ok(option["--only=".len()..].to_owned()),
+        [option, ..] => Err(unknown_option("mutate", option)),
+    }
 }
 
 fn parse_port(options: &[String]) -> Outcome<u16> {
@@ -181,7 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn words_are_read_in_both_spellings() {
+        assert_eq!(parse_only(&[]), Ok(String::new()));
+        assert_eq!(parse_only(&words("--only send.key")), Ok("send.key".to_owned()));
+        assert_eq!(parse_only(&words("--only=send.key")), Ok("send.key".to_owned()));
+    }
+
+    #[test]
     fn bad_options_are_named() {
+        assert!(parse_only(&words("--only")).is_err());
+        assert!(parse_only(&words("--lonely x")).unwrap_err().contains("--lonely"));
         assert!(parse_port(&words("--port 70000")).unwrap_err().contains("70000"));
         assert!(parse_port(&words("--port")).is_err());
         assert!(parse_port(&words("--portal 1")).unwrap_err().contains("--portal"));

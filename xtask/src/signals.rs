@@ -65,6 +65,14 @@ pub(crate) fn asked_to_stop() -> bool {
     ASKED_TO_STOP.load(Ordering::SeqCst)
 }
 
+/// Asks a process and all that it started to end. It has to lead a group of its own.
+pub(crate) fn terminate_group(leader: u32) {
+    if let Ok(leader @ 1..) = i32::try_from(leader) {
+        // SAFETY: kill has no memory effects.
+        unsafe { kill(-leader, TERMINATE) };
+    }
+}
+
 /// Asks one process to end.
 pub(crate) fn terminate(process: u32) {
     if let Ok(process @ 1..) = i32::try_from(process) {

@@ -6,12 +6,13 @@ use crate::link::Inbound;
 use crate::log::Origin;
 use crate::pattern;
 use serde_json::{Map, Value, json};
+use std::time::Instant;
 use tokio::time::timeout;
 
 /// What came, as far as a case can want it.
 enum Came {
     Frame(Value),
-    Close(u16),
+    Close(u16, String),
     Gone(String),
 }
 
@@ -46,6 +47,8 @@ impl Play {
                     self.note(Origin::Peer, &text);
                     let frame: Value = serde_json::from_str(&text)
                         .map_err(|error| Broken::failed(awaited, format!("a text that is no JSON: {error}")))?;
+                    self.kept.insert("text".to_owned(), Value::from(text));
+                    self.script.read(&frame);
                     if frame["type"] == "ping" && !awaited.contains("\"ping\"") {
                         if !self.mute {
                             let pong = json!({ "type": "pong", "nonce": frame["nonce"] });
@@ -61,7 +64,7 @@ impl Play {
                 }
                 Inbound::Close(code, reason) => {
                     self.note(Origin::Peer, &format!("(close {code} {reason})"));
-                    return Ok(Came::Close(code));
+                    return Ok(Came::Close(code, reason));
                 }
                 Inbound::Gone(why) => {
                     self.note(Origin::Peer, &format!("(gone: {why})"));
@@ -75,7 +78,7 @@ impl Play {
     pub(super) async fn frame(&mut self, awaited: &str) -> Result<Value, Broken> {
         match self.came(awaited).await? {
             Came::Frame(frame) => Ok(frame),
-            Came::Close(code) => Err(Broken::failed(awaited, format!("a close frame with {code}"))),
+            Came::Close(code, _) => Err(Broken::failed(awaited, format!("a close frame with {code}"))),
             Came::Gone(why) => Err(Broken::failed(awaited, format!("the end of the connection: {why}"))),
         }
     }
@@ -112,22 +115,30 @@ impl Play {
         let codes = closed.codes.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
         let awaited = if codes.is_empty() { "a close".to_owned() } else { format!("a close with {codes}") };
         let mut bye: Option<Value> = None;
-        let code = loop {
+        let (code, reason) = loop {
             match self.came(&awaited).await? {
+                Came::Frame(frame) if closed.alone => {
+                    return Err(Broken::failed(format!("{awaited}, alone"), frame.to_string()));
+                }
                 Came::Frame(frame) if frame["type"] == "bye" => bye = Some(frame),
                 // What was under way may still come before the last words.
                 Came::Frame(frame) if bye.is_none() => drop(frame),
                 Came::Frame(frame) => return Err(Broken::failed(awaited, format!("{frame} after `bye`"))),
-                Came::Close(code) => break code,
+                Came::Close(code, reason) => break (code, reason),
+                Came::Gone(_) if closed.broken => {
+                    self.over();
+                    return Ok(());
+                }
                 Came::Gone(why) => {
                     return Err(Broken::failed(awaited, format!("no close frame: {why}")));
                 }
             }
         };
+        self.over();
         if !closed.codes.is_empty() && !closed.codes.contains(&code) {
             return Err(Broken::failed(awaited, format!("a close frame with {code}")));
         }
-        if code < 4000 && closed.bye.is_none() {
+        if closed.alone || (code < 4000 && closed.bye.is_none()) {
             return Ok(());
         }
         let Some(bye) = bye else {
@@ -135,6 +146,10 @@ impl Play {
         };
         if bye["code"] != code {
             return Err(Broken::failed(format!("`bye` with {code}, as in the close frame"), bye.to_string()));
+        }
+        if !bye["reason"].as_str().unwrap_or_default().starts_with(&reason) {
+            let expected = format!("the start of the reason in {bye}");
+            return Err(Broken::failed(expected, format!("the reason `{reason}` in the close frame")));
         }
         if let Some(clause) = &closed.clause
             && bye["clause"].as_str().is_some_and(|named| named != clause)
@@ -160,15 +175,27 @@ impl Play {
     pub(super) async fn bye(&mut self, code: u16) -> Result<(), Broken> {
         let bye = json!({ "type": "bye", "code": code, "reason": "the case is over" });
         self.write(&bye.to_string()).await?;
+        self.close(code).await
+    }
+
+    pub(super) async fn close(&mut self, code: u16) -> Result<(), Broken> {
         self.note(Origin::Suite, &format!("(close {code})"));
         let written = self.link()?.close(code, "the case is over").await;
+        self.ended = Some(Instant::now());
+        self.closing.insert(self.current.clone());
         self.written(written)
+    }
+
+    /// The connection has ended. Some clients wait until its socket has, too.
+    fn over(&mut self) {
+        self.ended = Some(Instant::now());
+        self.closing.insert(self.current.clone());
     }
 
     pub(super) async fn ready(&mut self, over: &Map<String, Value>) -> Result<(), Broken> {
         match self.peer {
             Peer::Server { .. } => self.come_to_ready(over).await,
-            Peer::Client { .. } => self.say_ready(over).await,
+            Peer::Client(_) => self.say_ready(over).await,
         }
     }
 
@@ -205,29 +232,6 @@ impl Play {
                 return Err(Broken::failed(awaited, frame.to_string()));
             }
         }
-    }
-
-    /// Says every stage and `ready`.
-    async fn say_ready(&mut self, over: &Map<String, Value>) -> Result<(), Broken> {
-        let connection = format!("suite-{}", self.current);
-        self.write(&json!({ "type": "stage", "stage": "ACCEPTED", "connection": connection }).to_string()).await?;
-        for stage in ["AUTHENTICATED", "SERVICES_READY"] {
-            self.write(&json!({ "type": "stage", "stage": stage }).to_string()).await?;
-        }
-        let mut ready = json!({
-            "type": "ready",
-            "session": {
-                "id": "session-1", "token": "session-token-1", "ttl_ms": 120_000, "resumed": false,
-                "subject": "alice", "durability": "process",
-            },
-            "received": 0,
-            "limits": { "max_message_bytes": 1_048_576, "max_in_flight": 64, "max_in_flight_bytes": 1_048_576 },
-            "heartbeat": { "interval_ms": 20_000, "timeout_ms": 10_000 },
-            "capabilities": ["resume", "answers"],
-        });
-        let over = pattern::filled(&Value::Object(over.clone()), &self.kept).map_err(Broken::Impossible)?;
-        merge(&mut ready, over);
-        self.write(&ready.to_string()).await
     }
 }
 

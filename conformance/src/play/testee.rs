@@ -1,34 +1,33 @@
 //! What a client under test is told to do, and what it reports.
 
+use super::frames::merge;
 use super::{Broken, Peer, Play};
 use crate::log::Origin;
 use crate::pattern;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 impl Play {
     pub(super) fn order(&mut self, order: &Value) -> Result<(), Broken> {
         let order = pattern::filled(order, &self.kept).map_err(Broken::Impossible)?;
-        self.note(Origin::Order, &order.to_string());
-        let Peer::Client { orders, .. } = &self.peer else {
-            return Err(Broken::Impossible("`order` is for cases that judge clients".to_owned()));
+        let Peer::Client(run) = &self.peer else { return Err(not_a_client("order")) };
+        let order = if order["op"] == "connect" {
+            let mut whole =
+                json!({ "op": "connect", "url": run.url, "token": self.kept["token"], "options": run.options });
+            merge(&mut whole, order);
+            whole
+        } else {
+            order
         };
-        orders.send(order).map_err(|_| Broken::Impossible("the testee is gone".to_owned()))
+        let given = run.order(order.clone());
+        self.note(Origin::Order, &order.to_string());
+        given.map_err(Broken::Impossible)
     }
 
     pub(super) async fn observe(&mut self, pattern: &Value, never: &[Value]) -> Result<(), Broken> {
-        let patience = self.patience;
         let awaited = format!("a report {pattern}");
         loop {
-            let Peer::Client { reports, .. } = &mut self.peer else {
-                return Err(Broken::Impossible("`observe` is for cases that judge clients".to_owned()));
-            };
-            let report = match timeout(patience, reports.recv()).await {
-                Ok(Some(report)) => report,
-                Ok(None) => return Err(Broken::Impossible("the testee is gone".to_owned())),
-                Err(_) => return Err(Broken::failed(awaited, format!("none for {} ms", patience.as_millis()))),
-            };
-            self.note(Origin::Report, &report.to_string());
+            let report = self.report(&awaited).await?;
             if pattern::matches(pattern, Some(&report), &mut self.kept).is_ok() {
                 return Ok(());
             }
@@ -39,4 +38,45 @@ impl Play {
             }
         }
     }
+
+    pub(super) async fn observe_all(&mut self, patterns: &[Value]) -> Result<(), Broken> {
+        let mut open: Vec<&Value> = patterns.iter().collect();
+        while !open.is_empty() {
+            let awaited = open.iter().map(|pattern| format!("a report {pattern}")).collect::<Vec<_>>().join(", and ");
+            let report = self.report(&awaited).await?;
+            let kept = &mut self.kept;
+            if let Some(at) = open.iter().position(|pattern| pattern::matches(pattern, Some(&report), kept).is_ok()) {
+                open.remove(at);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn redacted(&mut self) -> Result<(), Broken> {
+        let Peer::Client(run) = &self.peer else { return Err(not_a_client("redacted")) };
+        match run.spilled() {
+            Some(line) => Err(Broken::failed("no token in what the client says", line)),
+            None => Ok(()),
+        }
+    }
+
+    async fn report(&mut self, awaited: &str) -> Result<Value, Broken> {
+        self.bury();
+        let patience = self.patience;
+        let Peer::Client(run) = &mut self.peer else { return Err(not_a_client("observe")) };
+        let report = match timeout(patience, run.reports.recv()).await {
+            Ok(Some(report)) => report,
+            Ok(None) => return Err(Broken::Impossible("the testee is gone".to_owned())),
+            Err(_) => return Err(Broken::failed(awaited, format!("none for {} ms", patience.as_millis()))),
+        };
+        self.note(Origin::Report, &report.to_string());
+        if report["on"] == "trouble" {
+            return Err(Broken::Impossible(format!("the testee cannot: {}", report["why"])));
+        }
+        Ok(report)
+    }
+}
+
+fn not_a_client(step: &str) -> Broken {
+    Broken::Impossible(format!("`{step}` is for cases that judge clients"))
 }

@@ -1,8 +1,8 @@
-//! Opening connections, and taking them in.
+//! Opening connections to a server.
 
 use super::frames::merge;
 use super::{Broken, Peer, Play};
-use crate::case::{Accept, Connect};
+use crate::case::Connect;
 use crate::link::{Dialled, Link};
 use crate::log::Origin;
 use crate::pattern;
@@ -90,58 +90,5 @@ impl Play {
         merge(&mut hello, with);
         self.kept.insert("token".to_owned(), Value::from(token));
         Ok(hello)
-    }
-
-    pub(super) async fn accept(&mut self, accept: &Accept) -> Result<(), Broken> {
-        self.current = accept.name.clone().unwrap_or_else(|| "main".to_owned());
-        let patience = self.patience;
-        let Peer::Client { upgrades, .. } = &mut self.peer else {
-            return Err(Broken::Impossible("`accept` is for cases that judge clients".to_owned()));
-        };
-        let upgrade = match timeout(patience, upgrades.recv()).await {
-            Ok(Some(upgrade)) => upgrade,
-            Ok(None) => return Err(Broken::Impossible("the suite's own server has stopped".to_owned())),
-            Err(_) => {
-                return Err(Broken::failed("a connection", format!("none for {} ms", patience.as_millis())));
-            }
-        };
-        let riding = upgrade.hello().map(str::to_owned);
-        self.note(Origin::Peer, &format!("(upgrade{})", if riding.is_some() { " with hello" } else { "" }));
-        if !upgrade.offers_first() {
-            return Err(Broken::failed(
-                format!("{SUBPROTOCOL} as the first subprotocol"),
-                upgrade.protocols.join(", "),
-            ));
-        }
-        if let Some(status) = accept.status {
-            self.note(Origin::Suite, &format!("(HTTP {status})"));
-            upgrade.refuse(status).await;
-            return Ok(());
-        }
-        let protocol = accept.protocol.as_deref().unwrap_or(SUBPROTOCOL);
-        let selected = (protocol != "none").then_some(protocol);
-        let link = upgrade.accept(selected).await.map_err(|error| Broken::failed("an open connection", error))?;
-        self.note(Origin::Suite, &format!("(HTTP 101, subprotocol {protocol})"));
-        self.links.insert(self.current.clone(), link);
-        let (place, hello) = match riding {
-            Some(entry) => {
-                let bytes = URL_SAFE_NO_PAD
-                    .decode(&entry)
-                    .map_err(|error| Broken::failed("a hello in base64url without padding", error.to_string()))?;
-                let hello: Value = serde_json::from_slice(&bytes)
-                    .map_err(|error| Broken::failed("a hello in JSON", error.to_string()))?;
-                self.note(Origin::Peer, &hello.to_string());
-                ("upgrade", hello)
-            }
-            None if accept.wait == Some(false) => return Ok(()),
-            None => ("frame", self.frame("`hello`").await?),
-        };
-        if accept.from.as_deref().is_some_and(|wanted| wanted != place) {
-            let wanted = accept.from.as_deref().unwrap_or_default();
-            return Err(Broken::failed(format!("the hello in the {wanted}"), format!("in the {place}")));
-        }
-        let pattern = accept.hello.clone().unwrap_or_else(|| json!({ "type": "hello" }));
-        pattern::matches(&pattern, Some(&hello), &mut self.kept)
-            .map_err(|reason| Broken::failed(pattern.to_string(), format!("{hello} ({reason})")))
     }
 }

@@ -38,8 +38,6 @@ mod front;
 mod messages;
 mod options;
 #[doc(hidden)]
-pub mod redaction;
-#[doc(hidden)]
 pub mod remedy;
 mod sending;
 #[doc(hidden)]

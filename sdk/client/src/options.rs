@@ -107,6 +107,13 @@ impl Options {
         self
     }
 
+    /// Every timer and limit of the core, for tests that cannot wait as long as an application should.
+    #[doc(hidden)]
+    pub fn tuned(mut self, tune: impl FnOnce(&mut ClientConfig)) -> Self {
+        tune(&mut self.config);
+        self
+    }
+
     /// Name and version that the server's log shows.
     pub fn agent(mut self, name: impl Into<String>, version: impl Into<String>) -> Self {
         self.config.agent = (name.into(), version.into());

@@ -1,7 +1,7 @@
 //! Events as the TypeScript side reads them: one JSON text each, and the payload beside it.
 
 use readywire::engine::{Direction, EventSink};
-use readywire::{clock, redaction, remedy};
+use readywire::{clock, remedy};
 use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, Rejection, StateChange};
 use readywire_protocol::close::Class;
 use readywire_protocol::json::{ObjectWriter, Payload};
@@ -169,7 +169,8 @@ impl EventSink for Sink {
                 Direction::Out => "out",
             },
         );
-        event.string("text", &redaction::without_tokens(text));
+        // The TypeScript side takes the tokens out (clause `upgrade.redact`).
+        event.string("text", text);
         self.tell(event, None);
     }
 }

@@ -14,16 +14,24 @@ impl Options {
     pub(crate) fn parse(json: &str) -> Self {
         let options = Object::parse(json).unwrap_or_default();
         let mut config = ClientConfig::default();
-        let integer = |name| options.integer(name).ok().flatten();
-        let whole = |name, field: &mut u64| *field = integer(name).unwrap_or(*field);
-        whole("queueMessages", &mut config.queue.messages);
-        whole("queueBytes", &mut config.queue.bytes);
-        let time = |name, field: &mut Duration| *field = integer(name).map_or(*field, Duration::from_millis);
-        time("queueMaxAgeMs", &mut config.queue_age);
-        time("backoffFirstMs", &mut config.backoff_first);
-        time("backoffBaseMs", &mut config.backoff_base);
-        time("backoffCapMs", &mut config.backoff_cap);
-        time("connectTimeoutMs", &mut config.connect_timeout);
+        for (name, field) in
+            [("queueMessages", &mut config.queue.messages), ("queueBytes", &mut config.queue.bytes)]
+        {
+            if let Ok(Some(value)) = options.integer(name) {
+                *field = value;
+            }
+        }
+        for (name, field) in [
+            ("queueMaxAgeMs", &mut config.queue_age),
+            ("backoffFirstMs", &mut config.backoff_first),
+            ("backoffBaseMs", &mut config.backoff_base),
+            ("backoffCapMs", &mut config.backoff_cap),
+            ("connectTimeoutMs", &mut config.connect_timeout),
+        ] {
+            if let Ok(Some(value)) = options.integer(name) {
+                *field = Duration::from_millis(value);
+            }
+        }
         let flag = |name| options.boolean(name).unwrap_or_default();
         config.hello_in_upgrade = !flag("helloAfterUpgrade");
         config.agent.0 = "readywire-js".to_owned();

@@ -5,14 +5,13 @@ use crate::events::{Request, Sink};
 use readywire::engine::{Engine, Happening, Input, Next};
 use readywire_protocol::client::Client;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 pub(crate) struct Page {
     engine: RefCell<Engine<Sink>>,
     /// What happened and was not yet fed to the engine. The application may call back while the engine tells it
     /// something, so what it wants then waits here.
-    happenings: RefCell<VecDeque<Happening<Request>>>,
+    happenings: RefCell<Vec<Happening<Request>>>,
     alarm: Alarm,
 }
 
@@ -33,7 +32,7 @@ impl Page {
     }
 
     pub(crate) fn happened(&self, happening: Happening<Request>) {
-        self.happenings.borrow_mut().push_back(happening);
+        self.happenings.borrow_mut().push(happening);
         self.work();
     }
 
@@ -53,11 +52,13 @@ impl Page {
                     None
                 }
             };
-            let next = self.happenings.borrow_mut().pop_front();
-            match next {
-                Some(happening) => engine.feed(happening),
-                None => return self.alarm.set(deadline),
+            let mut waiting = self.happenings.borrow_mut();
+            if waiting.is_empty() {
+                return self.alarm.set(deadline);
             }
+            let next = waiting.remove(0);
+            drop(waiting);
+            engine.feed(next);
         }
     }
 }

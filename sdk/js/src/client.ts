@@ -4,11 +4,14 @@ import { ClosedError, ConnectError, ReadywireError, closedError, connectError, n
 import { TypedEventTarget, callSafely } from "./events.js";
 import type { TypedListener } from "./events.js";
 import { BUFFER_LIMIT, BufferedIterator } from "./iterators.js";
+import { engineOptions } from "./options.js";
 import { watchPage } from "./page.js";
 import { FLAG_ANSWER, FLAG_FAIL_FAST } from "./raw.js";
 import type { RawClient, RawClientConstructor, RawEvent, RawSendEvent } from "./raw.js";
+import { withoutTokens } from "./redaction.js";
 import { PlainSend, Request, Stream, encodePayload, parsePayload } from "./sends.js";
 import type { Owner, Send } from "./sends.js";
+import { provideToken } from "./token.js";
 import type {
   AnswerPart,
   ClientEvents,
@@ -101,12 +104,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     };
     this.#calls++;
     try {
-      this.#raw = new constructor(
-        url,
-        rawOptions(options),
-        (json, payload) => this.#receive(json, payload),
-        async () => (await options.token?.()) ?? null,
-      );
+      this.#raw = new constructor(url, engineOptions(options), (json, payload) => this.#receive(json, payload));
     } finally {
       this.#calls--;
     }
@@ -324,6 +322,9 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
       case "session":
         this.#session = event.id;
         break;
+      case "token":
+        void provideToken(this.#options.token, event.number, (action) => this.#call(action));
+        break;
       case "send":
         this.#advance(event);
         break;
@@ -337,7 +338,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         break;
       }
       case "frame":
-        callSafely(this.#options.onframe, { direction: event.direction, text: event.text, at });
+        callSafely(this.#options.onframe, { direction: event.direction, text: withoutTokens(event.text), at });
         break;
       case "closed":
         this.#finish({
@@ -472,19 +473,4 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
 function endReader<T>(reader: BufferedIterator<T>, info: CloseInfo): void {
   if (info.code === 1000) reader.end();
   else reader.fail(closedError(info));
-}
-
-function rawOptions<M extends EventMapOf<M>>(options: ConnectOptions<M>): Record<string, number | boolean> {
-  const all = {
-    helloInUpgrade: options.helloInUpgrade,
-    queueMessages: options.queue?.messages,
-    queueBytes: options.queue?.bytes,
-    queueMaxAgeMs: options.queue?.maxAgeMs,
-    backoffFirstMs: options.backoff?.firstMs,
-    backoffBaseMs: options.backoff?.baseMs,
-    backoffCapMs: options.backoff?.capMs,
-    connectTimeoutMs: options.connectTimeoutMs,
-    frames: options.onframe !== undefined,
-  };
-  return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, number | boolean] => entry[1] !== undefined));
 }

@@ -11,26 +11,16 @@ export const FLAG_ANSWER = 1;
 /** `send`: refuse at once when the server is not ready. */
 export const FLAG_FAIL_FAST = 2;
 
-/** Numbers and booleans only; what is left out has the core's own default. */
-export interface RawOptions {
-  helloInUpgrade?: boolean;
-  queueMessages?: number;
-  queueBytes?: number;
-  queueMaxAgeMs?: number;
-  backoffFirstMs?: number;
-  backoffBaseMs?: number;
-  backoffCapMs?: number;
-  connectTimeoutMs?: number;
-  /** Whether `frame` events are wanted: they cost a string for every message. */
-  frames?: boolean;
-}
-
 /**
  * The engine: the shared core, the page's WebSocket and its timers.
  *
  * No method may hold a borrow of itself while it calls `onEvent`, since the application calls back from there.
  */
 export interface RawClient {
+  /** Answers a `token` event: the token, if there is one. */
+  provideToken(number: number, token: string | undefined): void;
+  /** Answers a `token` event: why there is none, and whether asking again cannot help. */
+  failToken(number: number, message: string, fatal: boolean): void;
   send(
     handle: number,
     event: string,
@@ -51,9 +41,9 @@ export interface RawClient {
 
 export type RawClientConstructor = new (
   url: string,
-  options: RawOptions,
+  /** As `engineOptions` writes them. */
+  options: string,
   onEvent: (json: string, payload: string | undefined) => void,
-  token: () => Promise<string | null>,
 ) => RawClient;
 
 /** What `wasm-bindgen --target web` generates, as far as it is used. */
@@ -80,9 +70,12 @@ export type RawEvent =
       code: number | null;
     }
   | { type: "session"; id: string; resumed: boolean }
+  /** The attempt with this number wants a token. */
+  | { type: "token"; number: number }
   | RawSendEvent
   | { type: "message"; offset: number; event: string }
   | RawAnswerEvent
+  /** Tokens and all: not to be shown as it is. */
   | { type: "frame"; direction: "in" | "out"; text: string }
   | RawClosedEvent;
 

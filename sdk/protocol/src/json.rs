@@ -67,6 +67,15 @@ fn wrong(clause: Clause, found: impl Into<String>) -> PeerMisbehaved {
     PeerMisbehaved::new(clause, found)
 }
 
+/// A member that does not hold what it should.
+fn unfit(clause: Clause, name: &str, how: &str) -> PeerMisbehaved {
+    wrong(clause, ["`", name, how].concat())
+}
+
+fn begins(raw: &str, first: u8) -> bool {
+    raw.as_bytes().first() == Some(&first)
+}
+
 impl<'a> Object<'a> {
     /// Splits a text that is one JSON object.
     ///
@@ -98,11 +107,10 @@ impl<'a> Object<'a> {
     /// # Errors
     /// `frame.field` if it is there and no string.
     pub fn string(&self, name: &str) -> Result<Option<Cow<'a, str>>, PeerMisbehaved> {
-        let Some(raw) = self.present(name) else { return Ok(None) };
-        if !raw.starts_with('"') {
-            return Err(wrong(Clause::FrameField, ["`", name, "` is not a string"].concat()));
+        match self.beginning(name, b'"', "` is not a string")? {
+            Some(raw) => unescape(raw).map(Some),
+            None => Ok(None),
         }
-        unescape(raw).map(Some)
     }
 
     /// An integer member: plain digits, below 2^53.
@@ -113,7 +121,7 @@ impl<'a> Object<'a> {
         let Some(raw) = self.present(name) else { return Ok(None) };
         match integer(raw) {
             Some(value) => Ok(Some(value)),
-            None => Err(wrong(Clause::FrameInteger, ["`", name, "` is not plain digits below 2^53"].concat())),
+            None => Err(unfit(Clause::FrameInteger, name, "` is not plain digits below 2^53")),
         }
     }
 
@@ -125,7 +133,7 @@ impl<'a> Object<'a> {
         match self.present(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(wrong(Clause::FrameField, ["`", name, "` is not true or false"].concat())),
+            Some(_) => Err(unfit(Clause::FrameField, name, "` is not true or false")),
         }
     }
 
@@ -139,23 +147,36 @@ impl<'a> Object<'a> {
     /// # Errors
     /// `frame.field` if it is there and no object, or what is wrong inside.
     pub fn object(&self, name: &str) -> Result<Option<Object<'a>>, PeerMisbehaved> {
-        let Some(raw) = self.present(name) else { return Ok(None) };
-        if !raw.starts_with('{') {
-            return Err(wrong(Clause::FrameField, ["`", name, "` is not an object"].concat()));
+        match self.beginning(name, b'{', "` is not an object")? {
+            Some(raw) => Self::nested(raw).map(Some),
+            None => Ok(None),
         }
-        Self::nested(raw).map(Some)
+    }
+
+    /// A member whose text begins with `first`, as everything of its type does.
+    fn beginning(&self, name: &str, first: u8, otherwise: &str) -> Result<Option<&'a str>, PeerMisbehaved> {
+        let raw = self.present(name);
+        if raw.is_some_and(|raw| !begins(raw, first)) {
+            return Err(unfit(Clause::FrameField, name, otherwise));
+        }
+        Ok(raw)
     }
 
     /// The elements of an array member, as texts; empty if absent.
-    ///
-    /// # Errors
-    /// `frame.field` if it is there and no array.
     fn array(&self, name: &str) -> Result<Vec<&'a str>, PeerMisbehaved> {
-        let Some(raw) = self.present(name) else { return Ok(Vec::new()) };
-        if !raw.starts_with('[') {
-            return Err(wrong(Clause::FrameField, ["`", name, "` is not an array"].concat()));
+        match self.beginning(name, b'[', "` is not an array")? {
+            Some(text) => Scanner { text, at: 0 }.array(2),
+            None => Ok(Vec::new()),
         }
-        Scanner { text: raw, at: 0 }.array(2)
+    }
+
+    /// As `array`, if each element begins with `first`.
+    fn uniform(&self, name: &str, first: u8, otherwise: &str) -> Result<Vec<&'a str>, PeerMisbehaved> {
+        let elements = self.array(name)?;
+        if elements.iter().all(|raw| begins(raw, first)) {
+            return Ok(elements);
+        }
+        Err(unfit(Clause::FrameField, name, otherwise))
     }
 
     /// An array of strings; empty if absent.
@@ -164,10 +185,7 @@ impl<'a> Object<'a> {
     /// `frame.field` if it is something else.
     pub fn strings(&self, name: &str) -> Result<Vec<String>, PeerMisbehaved> {
         let mut strings = Vec::new();
-        for raw in self.array(name)? {
-            if !raw.starts_with('"') {
-                return Err(wrong(Clause::FrameField, ["`", name, "` holds something that is not a string"].concat()));
-            }
+        for raw in self.uniform(name, b'"', "` holds something that is not a string")? {
             strings.push(unescape(raw)?.into_owned());
         }
         Ok(strings)
@@ -179,10 +197,7 @@ impl<'a> Object<'a> {
     /// `frame.field` if it is something else.
     pub fn objects(&self, name: &str) -> Result<Vec<Object<'a>>, PeerMisbehaved> {
         let mut objects = Vec::new();
-        for raw in self.array(name)? {
-            if !raw.starts_with('{') {
-                return Err(wrong(Clause::FrameField, ["`", name, "` holds something that is not an object"].concat()));
-            }
+        for raw in self.uniform(name, b'{', "` holds something that is not an object")? {
             objects.push(Self::nested(raw)?);
         }
         Ok(objects)
@@ -196,10 +211,7 @@ impl<'a> Object<'a> {
         let mut integers = Vec::new();
         for raw in self.array(name)? {
             let Some(value) = integer(raw) else {
-                return Err(wrong(
-                    Clause::FrameInteger,
-                    ["`", name, "` holds something that is not plain digits"].concat(),
-                ));
+                return Err(unfit(Clause::FrameInteger, name, "` holds something that is not plain digits"));
             };
             integers.push(value);
         }
@@ -308,7 +320,7 @@ impl<'a> Scanner<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Object<'a>, PeerMisbehaved> {
         let mut members: Vec<(Cow<'a, str>, &'a str)> = Vec::new();
-        self.members(depth, &mut |name, raw| {
+        self.items(depth, true, &mut |name, raw| {
             let name = unescape(name)?;
             if members.len() == MAX_MEMBERS {
                 return Err(wrong(Clause::FrameMalformed, "more than 64 members in an object"));
@@ -324,64 +336,51 @@ impl<'a> Scanner<'a> {
 
     fn array(&mut self, depth: usize) -> Result<Vec<&'a str>, PeerMisbehaved> {
         let mut elements = Vec::new();
-        self.elements(depth, &mut |raw| elements.push(raw))?;
+        self.items(depth, false, &mut |_, raw| {
+            elements.push(raw);
+            Ok(())
+        })?;
         Ok(elements)
     }
 
-    fn members(
+    /// Walks over an object or an array, and hands out what it holds: names, which elements of an array do not have,
+    /// and values.
+    fn items(
         &mut self,
         depth: usize,
-        member: &mut dyn FnMut(&'a str, &'a str) -> Result<(), PeerMisbehaved>,
+        object: bool,
+        item: &mut dyn FnMut(&'a str, &'a str) -> Result<(), PeerMisbehaved>,
     ) -> Result<(), PeerMisbehaved> {
-        if !self.eat(b'{') {
-            return Err(self.malformed("an object"));
+        let (open, close, rest) = if object { (b'{', b'}', "`,` or `}`") } else { (b'[', b']', "`,` or `]`") };
+        if !self.eat(open) {
+            return Err(self.malformed(if object { "an object" } else { "an array" }));
         }
         self.space();
-        if self.eat(b'}') {
+        if self.eat(close) {
             return Ok(());
         }
         loop {
             self.space();
-            let name = self.at;
-            self.string()?;
-            let name = self.since(name);
-            self.space();
-            if !self.eat(b':') {
-                return Err(self.malformed("`:`"));
+            let mut name = "";
+            if object {
+                let start = self.at;
+                self.string()?;
+                name = self.since(start);
+                self.space();
+                if !self.eat(b':') {
+                    return Err(self.malformed("`:`"));
+                }
+                self.space();
             }
-            self.space();
             let value = self.at;
             self.value(depth + 1)?;
-            member(name, self.since(value))?;
+            item(name, self.since(value))?;
             self.space();
-            if self.eat(b'}') {
+            if self.eat(close) {
                 return Ok(());
             }
             if !self.eat(b',') {
-                return Err(self.malformed("`,` or `}`"));
-            }
-        }
-    }
-
-    fn elements(&mut self, depth: usize, element: &mut dyn FnMut(&'a str)) -> Result<(), PeerMisbehaved> {
-        if !self.eat(b'[') {
-            return Err(self.malformed("an array"));
-        }
-        self.space();
-        if self.eat(b']') {
-            return Ok(());
-        }
-        loop {
-            self.space();
-            let value = self.at;
-            self.value(depth + 1)?;
-            element(self.since(value));
-            self.space();
-            if self.eat(b']') {
-                return Ok(());
-            }
-            if !self.eat(b',') {
-                return Err(self.malformed("`,` or `]`"));
+                return Err(self.malformed(rest));
             }
         }
     }
@@ -390,8 +389,7 @@ impl<'a> Scanner<'a> {
     fn value(&mut self, depth: usize) -> Result<(), PeerMisbehaved> {
         match self.peek() {
             Some(b'{' | b'[') if depth > MAX_DEPTH => Err(wrong(Clause::FrameDepth, "nested deeper than 64")),
-            Some(b'{') => self.members(depth, &mut |_, _| Ok(())),
-            Some(b'[') => self.elements(depth, &mut |_| ()),
+            Some(first @ (b'{' | b'[')) => self.items(depth, first == b'{', &mut |_, _| Ok(())),
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             _ => {

@@ -1,7 +1,5 @@
 //! Jitter from a seed that the driver draws: the core itself knows no randomness, so that a run can be repeated.
 
-use crate::time::{Duration, milliseconds};
-
 /// SplitMix64: small, and good enough to keep clients from retrying in step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Random(u64);
@@ -19,10 +17,8 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Somewhere from zero to `bound`, to the millisecond.
-    pub(crate) fn up_to(&mut self, bound: Duration) -> Duration {
-        // Never zero, and without the 128-bit arithmetic that the browser bundle would have to carry.
-        let steps = milliseconds(bound).saturating_add(1);
-        Duration::from_millis(self.next().checked_rem(steps).unwrap_or_default())
+    /// Somewhere from zero to `bound`.
+    pub(crate) fn up_to(&mut self, bound: u64) -> u64 {
+        self.next().checked_rem(bound.saturating_add(1)).unwrap_or_default()
     }
 }

@@ -149,3 +149,19 @@ fn a_key_is_not_relied_on_where_nobody_remembers_it() {
     client.handle_closed(START, 1, None);
     assert_eq!(outcomes(&mut client), [(1, Outcome::Unknown { code: "session_lost" })]);
 }
+
+#[test]
+fn a_key_has_64_bytes_at_most_where_anybody_reads_it() {
+    let send = |bytes: usize| format!(r#"{{"type":"send","id":1,"event":"e","key":"{}"}}"#, "é".repeat(bytes / 2));
+    for (capabilities, bytes, clause) in
+        [(r#""resume""#, 64, None), (r#""resume""#, 66, Some(Clause::SendKey)), ("", 66, None)]
+    {
+        let (mut server, _) = server(capabilities);
+        server.handle_message(START, &send(bytes));
+        let broken = match events(&mut server).pop() {
+            Some(ServerEvent::Closed(ending)) => ending.clause,
+            _ => None,
+        };
+        assert_eq!(broken, clause, "{capabilities} {bytes}");
+    }
+}

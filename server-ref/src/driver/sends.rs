@@ -1,7 +1,7 @@
 //! From a send to its handler.
 
 use super::Driver;
-use crate::application::{Answer, Inbox, Request, process};
+use crate::application::{Answer, Inbox, Rejection, Request, process, start_of};
 use crate::session_inbox::{Nowhere, SessionInbox};
 use futures::{FutureExt, poll};
 use readywire_protocol::close;
@@ -22,7 +22,7 @@ impl Driver {
         });
         let refuse = match (&handler, needed) {
             (None, _) => Some(Refusal {
-                message: format!("nothing here handles `{}`", send.event),
+                message: format!("nothing here handles `{}`", start_of(&send.event)),
                 ..refusal(send.id, "unknown_event")
             }),
             (_, Some(service)) => Some(Refusal {
@@ -31,7 +31,10 @@ impl Driver {
                 service: Some((*service).to_owned()),
                 ..refusal(send.id, "service_impaired")
             }),
-            _ => None,
+            (Some(handler), None) => handler.admit(&claims.sub, &send.payload).err().map(|rejection| {
+                let Rejection { code, message, retry } = rejection;
+                Refusal { message: start_of(&message), retry, ..refusal(send.id, &code) }
+            }),
         };
         match hub.sessions(|sessions| sessions.take(hub.now(), &session, self.owner, &send, refuse)) {
             Take::Fenced => {

@@ -1,6 +1,6 @@
 //! A room and an inbox that keep what they are given, for the handlers' tests.
 
-use crate::application::{Answer, Gone, Handler, Inbox, Request, Room, process};
+use crate::application::{Answer, Handler, Inbox, Request, Room, Undeliverable, process};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::json::Payload;
@@ -47,7 +47,7 @@ impl Recorder {
 }
 
 impl Inbox for Recorder {
-    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Gone>> {
+    fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Undeliverable>> {
         let mut parts = self.parts.lock().unwrap();
         parts.push(message);
         if self.cancel_after == Some(parts.len()) {
@@ -58,12 +58,12 @@ impl Inbox for Recorder {
 }
 
 impl Room for Recorder {
-    fn to_everyone(&self, event: &str, payload: &Payload) -> usize {
+    fn to_everyone(&self, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
         self.to_subject("*", event, payload)
     }
 
-    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> usize {
+    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
         self.sent.lock().unwrap().push((subject.to_owned(), event.to_owned(), payload.text().to_owned()));
-        1
+        Ok(1)
     }
 }

@@ -154,3 +154,25 @@ async fn a_handler_that_panics_ends_its_answer_and_nothing_else() {
     assert_eq!((&part["re"], &part["end"], &part["error"]["code"]), (&json!(1), &json!(true), &json!("internal")));
     raw.echoes(2).await;
 }
+
+#[tokio::test]
+async fn what_would_be_too_large_a_frame_is_a_failure_and_not_sent() {
+    let server = started(&[]).await;
+    let (mut raw, _) = Raw::ready(&server, &hello_as("alice")).await;
+    // As large as a send can be: the answer's frame would be larger.
+    let send = r#"{"type":"send","id":1,"event":"echo","answer":true,"payload":""}"#;
+    raw.ask(1, "echo", json!("x".repeat((1 << 20) - send.len()))).await;
+    let part = raw.message(1).await;
+    assert_eq!((&part["end"], &part["error"]["code"]), (&json!(true), &json!("too_large")));
+    raw.ask(2, "chat.message", json!({ "text": "x".repeat((1 << 20) - 100) })).await;
+    assert_eq!(raw.message(2).await["error"]["code"], "too_large");
+    // Nor does a failure quote all that it complains of.
+    raw.ask(3, "agent.run", json!({ "prompt": "", "pace_ms": "x".repeat(1 << 19) })).await;
+    let part = raw.message(3).await;
+    assert_eq!(part["error"]["code"], "bad_payload");
+    assert!(part.to_string().len() < 2000);
+    raw.ask(4, &"x".repeat(1 << 19), json!(null)).await;
+    assert!(raw.until("nack").await.to_string().len() < 2000);
+    raw.ask(5, "echo", json!("x".repeat((1 << 20) - 400))).await;
+    assert_eq!(raw.message(4).await["payload"].as_str().unwrap().len(), (1 << 20) - 400);
+}

@@ -12,6 +12,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+/// Far beyond what any step takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What it took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Crossing {
@@ -65,7 +68,8 @@ pub(crate) async fn cross(relay: &Relay, token: &str, hello_in_upgrade: bool) ->
             let flights = relay.flights().count();
             return Crossing { flights, ready: dialled.elapsed(), ..crossing };
         }
-        match socket.as_mut().expect("dialled").next().await {
+        let next = socket.as_mut().expect("dialled").next();
+        match tokio::time::timeout(PATIENCE, next).await.expect("in time") {
             Some(Ok(Message::Text(text))) => client.handle_message(now(), 1, &text),
             other => panic!("not ready: {other:?}"),
         }

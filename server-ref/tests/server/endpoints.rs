@@ -83,6 +83,8 @@ async fn notify_wants_a_token_and_a_message() {
     assert_eq!((sent.status, sent.body.as_str()), (200, r#"{"sessions":1}"#));
     let notified = bob.message(1).await;
     assert_eq!((&notified["event"], &notified["payload"]["text"]), (&json!("notification"), &json!("lunch?")));
+    let large = format!(r#"{{"event": "news", "payload": "{}"}}"#, "x".repeat(1 << 20));
+    assert_eq!(web::post(address, "/notify", &headers, &large).await.status, 413);
     let everyone = web::post(address, "/notify", &headers, r#"{"event": "news", "payload": null}"#).await;
     assert_eq!(everyone.body, r#"{"sessions":2}"#);
     assert_eq!(alice.message(1).await["event"], "news");

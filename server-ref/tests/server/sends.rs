@@ -3,7 +3,8 @@
 use crate::peer::{Raw, hello_as, resuming, served, started, switch, with_handlers};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use readywire_server::application::{Answer, Application, Failure, Handler, Request};
+use readywire_protocol::json::Payload;
+use readywire_server::application::{Answer, Application, Failure, Handler, Rejection, Request};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -123,4 +124,35 @@ async fn two_ends_that_both_have_much_to_say_do_not_wait_for_each_other() {
     for offset in 1..=60 {
         assert_eq!(raw.message(offset).await["re"], offset);
     }
+}
+
+/// Takes what is even.
+struct Even(Ledger);
+
+impl Handler for Even {
+    fn admit(&self, subject: &str, payload: &Payload) -> Result<(), Rejection> {
+        let even = payload.text().parse::<u64>().is_ok_and(|number| number % 2 == 0);
+        let rejection = Rejection { code: "odd".to_owned(), message: format!("not with {subject}"), retry: true };
+        if even { Ok(()) } else { Err(rejection) }
+    }
+
+    fn handle<'a>(&'a self, request: Request, answer: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>> {
+        self.0.handle(request, answer)
+    }
+}
+
+#[tokio::test]
+async fn what_a_handler_does_not_admit_is_refused_in_its_words_and_not_processed() {
+    let ledger = Ledger::default();
+    let server = served(with_handlers(Application::new().with("enter", Even(ledger.clone())))).await;
+    let (mut raw, _) = Raw::ready(&server, &hello_as("alice")).await;
+    for id in [1, 2, 3] {
+        raw.ask(id, "enter", json!(id)).await;
+    }
+    let nack = raw.until("nack").await;
+    assert_eq!((&nack["id"], &nack["code"], &nack["retry"]), (&json!(1), &json!("odd"), &json!(true)));
+    assert_eq!(nack["message"], "not with alice");
+    assert_eq!(raw.until("nack").await["id"], 3);
+    raw.acked(3).await;
+    assert_eq!(ledger.entries(), [2]);
 }

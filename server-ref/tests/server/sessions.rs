@@ -1,6 +1,6 @@
 //! What outlives a connection, and who gets it.
 
-use crate::peer::{Raw, hello_as, parts, resuming, served, started, switch, with_handlers};
+use crate::peer::{PATIENCE, Raw, hello_as, parts, resuming, served, started, switch, with_handlers};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::config::ServerConfig;
@@ -88,6 +88,11 @@ impl Handler for Vigil {
     }
 }
 
+async fn told(is_over: &mut mpsc::UnboundedReceiver<()>) {
+    let told = tokio::time::timeout(PATIENCE, is_over.recv()).await;
+    told.expect("its work is told to stop in time").expect("its work goes on until then");
+}
+
 #[tokio::test]
 async fn a_detached_session_ends_after_its_time() {
     let (over, mut is_over) = mpsc::unbounded_channel();
@@ -106,7 +111,7 @@ async fn a_detached_session_ends_after_its_time() {
     switch(&server, json!({ "cut": true }));
     raw.cut().await;
 
-    is_over.recv().await.expect("its work is told to stop");
+    told(&mut is_over).await;
     let (_, ready) = Raw::ready(&server, &resuming("alice", &ready, 2, 0)).await;
     assert_eq!(ready["session"]["lost_because"], "not_found");
 }
@@ -126,7 +131,7 @@ async fn only_a_farewell_ends_a_session() {
     assert_eq!(ready["session"]["resumed"], true);
     assert!(is_over.try_recv().is_err());
     raw.write(&json!({ "type": "bye", "code": 1000, "reason": "done" })).await;
-    is_over.recv().await.expect("its work is told to stop");
+    told(&mut is_over).await;
     let (_, ready) = Raw::ready(&server, &resuming("alice", &ready, 2, 0)).await;
     assert_eq!(ready["session"]["resumed"], false);
 }

@@ -1,6 +1,6 @@
 //! Clients that fall silent, and clients that do not listen.
 
-use crate::peer::{PATIENCE, Raw, hello_as, parts, resuming, served};
+use crate::peer::{HOUR, PATIENCE, Raw, hello_as, parts, resuming, served};
 use crate::web;
 use futures::SinkExt;
 use serde_json::json;
@@ -29,6 +29,8 @@ async fn a_client_that_answers_no_ping_is_given_up() {
 async fn a_client_that_does_not_read_is_given_up_and_keeps_its_session() {
     let mut parts = parts();
     parts.config.ping_timeout = Duration::from_millis(300);
+    // Not by a ping that it leaves unanswered.
+    parts.config.ping_interval = HOUR;
     parts.config.inbox.bytes = 1 << 30;
     let server = served(parts).await;
     let mut hello = hello_as("alice");

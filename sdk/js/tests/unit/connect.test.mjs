@@ -124,16 +124,45 @@ test("options reach the engine flat, addresses absolute", async () => {
   });
   const { url, options } = ScriptedEngine.latest;
   assert.equal(url, "wss://example.org/ws");
-  assert.deepEqual(options, { helloInUpgrade: false, queueMessages: 5, queueMaxAgeMs: 9, backoffCapMs: 7, frames: true });
+  assert.deepEqual(options, { helloAfterUpgrade: true, queueMessages: 5, queueMaxAgeMs: 9, backoffCapMs: 7, frames: true });
   await assert.rejects(connectWith(load, "ftp://example.org", {}), TypeError);
 });
 
+test("the engine is told whole numbers that it can read", async () => {
+  await dial({
+    queue: { messages: Infinity, bytes: 1.9, maxAgeMs: -1 }, backoff: { firstMs: NaN, baseMs: 0 }, connectTimeoutMs: 1e30,
+  });
+  const { options } = ScriptedEngine.latest;
+  const most = Number.MAX_SAFE_INTEGER;
+  assert.deepEqual(options, {
+    helloAfterUpgrade: false, queueMessages: most, queueBytes: 1, backoffBaseMs: 0, connectTimeoutMs: most, frames: false,
+  });
+});
+
 test("the token provider may be absent, synchronous, asynchronous, or fail", async () => {
-  assert.equal(await (await dial()).engine.token(), null);
-  assert.equal(await (await dial({ token: () => "a" })).engine.token(), "a");
-  assert.equal(await (await dial({ token: async () => "b" })).engine.token(), "b");
-  const { engine } = await dial({ token: () => { throw new Error("offline"); } });
-  await assert.rejects(engine.token(), /offline/);
+  const answer = async (token) => {
+    const { engine } = await dial({ token });
+    engine.report({ type: "token", number: 3 });
+    await settle();
+    return engine.calls;
+  };
+  const fails = (error) => async () => { throw error; };
+  assert.deepEqual(await answer(undefined), [["provideToken", 3, undefined]]);
+  assert.deepEqual(await answer(() => null), [["provideToken", 3, undefined]]);
+  assert.deepEqual(await answer(() => "a"), [["provideToken", 3, "a"]]);
+  assert.deepEqual(await answer(async () => "b"), [["provideToken", 3, "b"]]);
+  assert.deepEqual(await answer(() => { throw new Error("offline"); }), [["failToken", 3, "offline", false]]);
+  assert.deepEqual(await answer(fails("offline")), [["failToken", 3, "offline", false]]);
+  assert.deepEqual(await answer(fails(undefined)), [["failToken", 3, "", false]]);
+  const final = Object.assign(new Error("signed out"), { retryable: false });
+  assert.deepEqual(await answer(fails(final)), [["failToken", 3, "signed out", true]]);
+});
+
+test("a token asked for while the client is being made comes when it is", async () => {
+  ScriptedEngine.onConstruct = (engine) => engine.report({ type: "token", number: 1 });
+  const { engine } = await dial({ token: () => "a" }).finally(() => delete ScriptedEngine.onConstruct);
+  await settle();
+  assert.deepEqual(engine.calls, [["provideToken", 1, "a"]]);
 });
 
 test("ready() is re-armed on every connection, and fails at the end", async () => {

@@ -6,12 +6,18 @@ export class ScriptedEngine {
   calls = [];
   freed = false;
 
-  constructor(url, options, onEvent, token) {
-    Object.assign(this, { url, options, onEvent, token });
+  constructor(url, options, onEvent) {
+    Object.assign(this, { url, options: JSON.parse(options), onEvent });
     ScriptedEngine.latest = this;
     ScriptedEngine.onConstruct?.(this);
   }
 
+  provideToken(...answer) {
+    this.calls.push(["provideToken", ...answer]);
+  }
+  failToken(...answer) {
+    this.calls.push(["failToken", ...answer]);
+  }
   send(...call) {
     this.calls.push(["send", ...call]);
     this.onSend?.(...call);

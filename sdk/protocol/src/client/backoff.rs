@@ -3,7 +3,7 @@
 use crate::close::Class;
 use crate::config::ClientConfig;
 use crate::random::Random;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, milliseconds};
 
 /// Counts failures, and says how long to wait.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,14 +69,17 @@ impl Backoff {
         if class == Class::Immediately && !self.immediate_used {
             self.immediate_used = true;
             let Some((from, to)) = window else { return Some(Duration::ZERO) };
-            let spread = self.random.up_to(to.saturating_sub(from));
-            return Some(from.min(config.retry_after_cap).saturating_add(spread));
+            let [from, to] = [from, to].map(|moment| milliseconds(moment.min(config.retry_after_cap)));
+            return Some(Duration::from_millis(from + self.random.up_to(to.saturating_sub(from))));
         }
         let bound = match self.failures {
-            0 => config.backoff_first,
-            failures => config.backoff_base.saturating_mul(1 << failures.min(16)).min(config.backoff_cap),
+            0 => milliseconds(config.backoff_first),
+            failures => {
+                let doubled = milliseconds(config.backoff_base).min(u64::MAX >> 16) << failures.min(16);
+                doubled.min(milliseconds(config.backoff_cap))
+            }
         };
         self.failures += 1;
-        Some(self.random.up_to(bound))
+        Some(Duration::from_millis(self.random.up_to(bound)))
     }
 }

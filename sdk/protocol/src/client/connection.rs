@@ -1,12 +1,12 @@
 //! One connection, from the open socket to its end: stages, the gate, liveness.
 
+use super::queue::Queue;
 use crate::clause::Clause;
 use crate::config::ClientConfig;
 use crate::error::PeerMisbehaved;
 use crate::frame::{Bye, ClientFrame, Heartbeat, Limits, Ready, ServerFrame, StageNews};
 use crate::stage::{Stage, Step};
 use crate::time::{Duration, Instant, earliest};
-use std::collections::VecDeque;
 
 /// What a message was to the connection.
 pub(super) enum Inbound {
@@ -37,13 +37,13 @@ pub(super) struct Connection {
     stage_deadline: Option<Instant>,
     ready_deadline: Instant,
     probe_deadline: Option<Instant>,
-    transmits: VecDeque<String>,
+    transmits: Queue<String>,
 }
 
 /// The right to write application frames: exists only while the server has confirmed readiness on this connection
 /// (clause `ready.gate`).
 pub(super) struct ReadyConnection<'a> {
-    transmits: &'a mut VecDeque<String>,
+    transmits: &'a mut Queue<String>,
     pub(super) limits: Limits,
     /// Whether the server answers sends.
     pub(super) answers: bool,
@@ -51,17 +51,21 @@ pub(super) struct ReadyConnection<'a> {
 
 impl ReadyConnection<'_> {
     pub(super) fn write(&mut self, frame: &ClientFrame) {
-        self.transmits.push_back(frame.encode());
+        self.transmits.push(frame.encode());
     }
 
     pub(super) fn write_text(&mut self, text: String) {
-        self.transmits.push_back(text);
+        self.transmits.push(text);
     }
 }
 
 impl Connection {
     /// The socket is open. That is not readiness: at most the hello goes out.
     pub(super) fn new(config: &ClientConfig, now: Instant, number: u64, hello: Option<String>) -> Self {
+        let mut transmits = Queue::new();
+        if let Some(hello) = hello {
+            transmits.push(hello);
+        }
         Self {
             number,
             stage: Stage::Connecting,
@@ -76,7 +80,7 @@ impl Connection {
             stage_deadline: Some(now + config.stage_timeout),
             ready_deadline: now + config.ready_cap,
             probe_deadline: None,
-            transmits: hello.into_iter().collect(),
+            transmits,
         }
     }
 
@@ -86,18 +90,18 @@ impl Connection {
     }
 
     pub(super) fn bye(&mut self, bye: Bye) {
-        self.transmits.push_back(ClientFrame::Bye(bye).encode());
+        self.transmits.push(ClientFrame::Bye(bye).encode());
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<String> {
-        self.transmits.pop_front()
+        self.transmits.pop()
     }
 
     /// Asks whether anybody is there; silence until `deadline` means no (clause `heartbeat.probe`).
     pub(super) fn probe(&mut self, deadline: Instant) {
         if self.stage.is_ready() && self.probe_deadline.is_none() {
             self.probe_deadline = Some(deadline);
-            self.transmits.push_back(ClientFrame::Ping { nonce: "probe".to_owned() }.encode());
+            self.transmits.push(ClientFrame::Ping { nonce: "probe".to_owned() }.encode());
         }
     }
 
@@ -118,7 +122,7 @@ impl Connection {
             ServerFrame::Stage(news) => self.staged(config, now, news),
             ServerFrame::Ready(ready) => self.confirmed(ready),
             ServerFrame::Ping { nonce } => {
-                self.transmits.push_back(ClientFrame::Pong { nonce }.encode());
+                self.transmits.push(ClientFrame::Pong { nonce }.encode());
                 Ok(Inbound::Handled)
             }
             ServerFrame::Pong { .. } => Ok(Inbound::Handled),
@@ -166,7 +170,7 @@ impl Connection {
             .map_err(|clause| PeerMisbehaved::new(clause, ["`ready` after ", self.stage.name()].concat()))?;
         let Heartbeat { interval_ms, timeout_ms } = ready.heartbeat;
         self.stage = if ready.impaired.is_empty() { stage } else { Stage::Degraded };
-        self.impaired.clone_from(&ready.impaired);
+        self.impaired = ready.impaired.clone();
         self.pending.clear();
         self.reason = None;
         self.stage_deadline = None;

@@ -4,6 +4,7 @@ mod backoff;
 mod connection;
 mod event;
 mod outbox;
+mod queue;
 mod session;
 
 pub use event::{

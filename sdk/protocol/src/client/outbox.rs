@@ -4,7 +4,14 @@ use super::event::Rejection;
 use crate::config::Window;
 use crate::json::Payload;
 use crate::time::Instant;
-use std::collections::VecDeque;
+
+/// Sends in an order. Boxed, since they are moved within it.
+pub(super) type Entries = Vec<Box<Entry>>;
+
+/// Takes an entry out, and closes the gap.
+pub(super) fn take(entries: &mut Entries, index: usize) -> Option<Box<Entry>> {
+    (index < entries.len()).then(|| entries.remove(index))
+}
 
 /// A send that has no outcome yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,9 +50,9 @@ impl Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Outbox {
     /// Written and undecided, ids ascending.
-    pub(super) written: VecDeque<Entry>,
+    pub(super) written: Entries,
     /// Not written, or to be offered anew.
-    pub(super) waiting: VecDeque<Entry>,
+    pub(super) waiting: Entries,
     pub(super) highest_written: u64,
     pub(super) highest_acknowledged: u64,
 }
@@ -53,7 +60,7 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Whether one more of `bytes` may wait (clause `queue.bounds`).
     pub(super) fn has_room(&self, bounds: Window, bytes: u64) -> bool {
-        let held: u64 = self.waiting.iter().map(Entry::bytes).sum();
+        let held: u64 = self.waiting.iter().map(|entry| entry.bytes()).sum();
         (self.waiting.len() as u64) < bounds.messages && held + bytes <= bounds.bytes
     }
 
@@ -74,33 +81,31 @@ impl Outbox {
     }
 
     /// Takes out what an acknowledgement up to `id` decides.
-    pub(super) fn acknowledge(&mut self, id: u64) -> Vec<Entry> {
+    pub(super) fn acknowledge(&mut self, id: u64) -> Entries {
         self.highest_acknowledged = self.highest_acknowledged.max(id);
-        let mut decided = Vec::new();
-        while self.written.front().is_some_and(|entry| entry.id <= id) {
-            decided.extend(self.written.pop_front());
+        let mut decided = Entries::new();
+        while self.written.first().is_some_and(|entry| entry.id <= id) {
+            decided.push(self.written.remove(0));
         }
         decided
     }
 
-    pub(super) fn take_written(&mut self, id: u64) -> Option<Entry> {
+    pub(super) fn take_written(&mut self, id: u64) -> Option<Box<Entry>> {
         let index = self.written.iter().position(|entry| entry.id == id)?;
-        self.written.remove(index)
+        take(&mut self.written, index)
     }
 
     /// Gives up a written send that was not given up before. One that is not on the wire now is never written again; one
     /// that is keeps its place in the window.
-    pub(super) fn give_up(&mut self, handle: u64) -> Option<Entry> {
+    pub(super) fn give_up(&mut self, handle: u64) -> Option<Box<Entry>> {
         let index = self.written.iter().position(|entry| entry.handle == handle && !entry.given_up)?;
-        if !self.written[index].on_wire {
-            return self.written.remove(index).map(|entry| Entry { given_up: true, ..entry });
-        }
-        self.written[index].given_up = true;
-        Some(self.written[index].clone())
+        let entry = self.written.get_mut(index)?;
+        entry.given_up = true;
+        if entry.on_wire { Some(entry.clone()) } else { take(&mut self.written, index) }
     }
 
     /// Puts a refused send back to wait, before what was never written and behind what waits like it.
-    pub(super) fn hold(&mut self, mut entry: Entry, service: String, rejection: Rejection) {
+    pub(super) fn hold(&mut self, mut entry: Box<Entry>, service: String, rejection: Rejection) {
         entry.id = 0;
         entry.on_wire = false;
         entry.reoffers += 1;
@@ -110,14 +115,14 @@ impl Outbox {
         entry.held = Some(service);
         entry.refusal = Some(rejection);
         let place = self.waiting.iter().take_while(|other| other.held.is_some()).count();
-        self.waiting.insert(place, entry);
+        self.waiting.insert(place.min(self.waiting.len()), entry);
     }
 
     /// The connection is gone: nothing is on the wire, and what was given up is forgotten.
     pub(super) fn detach(&mut self) {
         self.written.retain(|entry| !entry.given_up);
         // Sends are processed in order: only the oldest can be what ends connections.
-        if let Some(oldest) = self.written.front_mut().filter(|entry| entry.on_wire) {
+        if let Some(oldest) = self.written.first_mut().filter(|entry| entry.on_wire) {
             oldest.losses += 1;
         }
         for entry in &mut self.written {
@@ -126,12 +131,12 @@ impl Outbox {
     }
 
     /// Takes out the waiting sends whose time is over.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<Entry> {
-        let mut expired = Vec::new();
+    pub(super) fn expired(&mut self, now: Instant) -> Entries {
+        let mut expired = Entries::new();
         let mut index = 0;
-        while index < self.waiting.len() {
-            if self.waiting[index].expires <= now {
-                expired.extend(self.waiting.remove(index));
+        while let Some(entry) = self.waiting.get(index) {
+            if entry.expires <= now {
+                expired.extend(take(&mut self.waiting, index));
             } else {
                 index += 1;
             }

@@ -5,7 +5,8 @@ use super::connection::{Connection, Inbound};
 use super::event::{
     AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Rejection, SendOptions, StateChange, TokenResult,
 };
-use super::outbox::{Entry, Outbox};
+use super::outbox::{self, Entries, Entry, Outbox};
+use super::queue::Queue;
 use crate::clause::Clause;
 use crate::close::{self, Class, CloseFrame};
 use crate::config::{ClientConfig, Window};
@@ -17,7 +18,6 @@ use crate::json::Payload;
 use crate::stage::Stage;
 use crate::time::{Duration, Instant, earliest};
 use crate::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL, base64url};
-use std::collections::VecDeque;
 
 /// How many connections may end on the oldest undecided send before it is given up (clause `send.three_connections`).
 const MAX_LOSSES: u32 = 3;
@@ -64,8 +64,8 @@ pub struct Client {
     last_pending: Vec<String>,
     ended_with: Option<(u16, String)>,
     announced: Option<StateChange>,
-    commands: VecDeque<Command>,
-    events: VecDeque<ClientEvent>,
+    commands: Queue<Command>,
+    events: Queue<ClientEvent>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -150,8 +150,8 @@ impl Client {
             last_pending: Vec::new(),
             ended_with: None,
             announced: None,
-            commands: VecDeque::new(),
-            events: VecDeque::new(),
+            commands: Queue::new(),
+            events: Queue::new(),
         }
     }
 
@@ -181,13 +181,13 @@ impl Client {
             None
         };
         if let Some(refusal) = refusal {
-            self.events.push_back(ClientEvent::Settled { handle, outcome: Outcome::Refused(refusal) });
+            self.events.push(ClientEvent::Settled { handle, outcome: Outcome::Refused(refusal) });
             return;
         }
         if options.answer {
             self.answers.push(OpenAnswer { handle, id: 0, cancelled: false });
         }
-        self.outbox.waiting.push_back(Entry {
+        self.outbox.waiting.push(Box::new(Entry {
             handle,
             id: 0,
             event: event.to_owned(),
@@ -203,7 +203,7 @@ impl Client {
             uncertain: false,
             reoffers: 0,
             given_up: false,
-        });
+        }));
         self.flush(now);
     }
 
@@ -228,7 +228,7 @@ impl Client {
     pub fn abandon(&mut self, now: Instant, handle: u64) {
         if let Some(index) = self.outbox.waiting.iter().position(|entry| entry.handle == handle) {
             let refusal = Rejection::local("withdrawn", "withdrawn before it was written", false);
-            if let Some(entry) = self.outbox.waiting.remove(index) {
+            if let Some(entry) = outbox::take(&mut self.outbox.waiting, index) {
                 self.settle_unwritten(&entry, "given_up", Outcome::Refused(refusal));
             }
         } else if let Some(entry) = self.outbox.give_up(handle) {
@@ -306,7 +306,7 @@ impl Client {
             Ok(Inbound::Handled) => Ok(()),
             Ok(Inbound::StageChanged) => {
                 self.last_stage = connection.stage;
-                self.last_pending.clone_from(&connection.pending);
+                self.last_pending = connection.pending.clone();
                 self.release_held();
                 Ok(())
             }
@@ -382,7 +382,7 @@ impl Client {
 
     /// What the driver has to do next.
     pub fn poll_command(&mut self) -> Option<Command> {
-        if let Some(command) = self.commands.pop_front() {
+        if let Some(command) = self.commands.pop() {
             return Some(command);
         }
         let connection = self.connection.as_mut()?;
@@ -413,7 +413,7 @@ impl Client {
 
     /// What happened, for the application.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
-        self.events.pop_front()
+        self.events.pop()
     }
 
     /// The state now.
@@ -433,7 +433,7 @@ impl Client {
     fn attempt(&mut self, now: Instant) {
         self.number += 1;
         self.phase = Phase::AskingToken { deadline: now + self.config.connect_timeout };
-        self.commands.push_back(Command::AskToken { number: self.number });
+        self.commands.push(Command::AskToken { number: self.number });
     }
 
     fn hello(&self) -> Hello {
@@ -471,7 +471,7 @@ impl Client {
             }
         }
         self.phase = Phase::Dialling { deadline: now + self.config.connect_timeout };
-        self.commands.push_back(Command::Dial { number: self.number, protocols });
+        self.commands.push(Command::Dial { number: self.number, protocols });
     }
 
     /// The server is ready on this connection.
@@ -489,7 +489,7 @@ impl Client {
         self.ready_since = Some(now);
         let previous = self.session.take();
         self.session = ready.session.map(|grant: SessionGrant| {
-            self.events.push_back(ClientEvent::Session { id: grant.id.clone(), resumed });
+            self.events.push(ClientEvent::Session { id: grant.id.clone(), resumed });
             let attempt = previous.filter(|_| resumed).map_or(0, |session| session.attempt);
             self.subject = Some(grant.subject);
             Session { id: grant.id, token: grant.token, attempt }
@@ -556,13 +556,13 @@ impl Client {
         };
         // A server without sessions knows no keys, either (clause `send.key`).
         let remembered = self.session.is_some();
-        let mut again = VecDeque::new();
+        let mut again = Entries::new();
         for mut entry in std::mem::take(&mut self.outbox.written) {
             if entry.key.is_some() && remembered && !stranger && !entry.given_up && entry.losses < MAX_LOSSES {
                 entry.id = 0;
                 entry.on_wire = false;
                 entry.uncertain = true;
-                again.push_back(entry);
+                again.push(entry);
             } else {
                 self.settle(&entry, Outcome::Unknown { code: "session_lost" });
             }
@@ -591,7 +591,7 @@ impl Client {
 
     fn end_answers(&mut self, answers: Vec<OpenAnswer>, code: &str, message: &str) {
         for answer in answers {
-            self.events.push_back(ClientEvent::Answer(AnswerPart {
+            self.events.push(ClientEvent::Answer(AnswerPart {
                 handle: answer.handle,
                 offset: 0,
                 event: String::new(),
@@ -654,7 +654,7 @@ impl Client {
         }
         let Message { offset, event, payload, re, end, error } = message;
         let Some(re) = re else {
-            self.events.push_back(ClientEvent::Message { offset, event, payload });
+            self.events.push(ClientEvent::Message { offset, event, payload });
             return Ok(());
         };
         let asked = |answer: &OpenAnswer| answer.id == re && re > 0;
@@ -663,12 +663,12 @@ impl Client {
         // An answer may overtake the ack of its own send, and to answer is to have taken: offered anew after the loss of
         // its session, it could be processed twice. Its place in the window waits for the ack.
         if self.outbox.give_up(handle).is_some() {
-            self.events.push_back(ClientEvent::Settled { handle, outcome: Outcome::Acknowledged { id: re } });
+            self.events.push(ClientEvent::Settled { handle, outcome: Outcome::Acknowledged { id: re } });
         }
         if end {
             self.answers.remove(index);
         }
-        self.events.push_back(ClientEvent::Answer(AnswerPart { handle, offset, event, payload, end, error }));
+        self.events.push(ClientEvent::Answer(AnswerPart { handle, offset, event, payload, end, error }));
         Ok(())
     }
 
@@ -686,7 +686,7 @@ impl Client {
     fn acknowledged(&mut self, entry: &Entry) {
         if !entry.given_up {
             let outcome = Outcome::Acknowledged { id: entry.id };
-            self.events.push_back(ClientEvent::Settled { handle: entry.handle, outcome });
+            self.events.push(ClientEvent::Settled { handle: entry.handle, outcome });
         }
     }
 
@@ -725,7 +725,7 @@ impl Client {
     fn settle(&mut self, entry: &Entry, outcome: Outcome) {
         self.answers.retain(|answer| answer.handle != entry.handle);
         if !entry.given_up || matches!(outcome, Outcome::Unknown { code: "given_up" }) {
-            self.events.push_back(ClientEvent::Settled { handle: entry.handle, outcome });
+            self.events.push(ClientEvent::Settled { handle: entry.handle, outcome });
         }
     }
 
@@ -770,7 +770,7 @@ impl Client {
             if let Some(refusal) = unfit(entry, &text) {
                 // This server takes less than the one before. It was not taken: `received` would cover it.
                 index -= 1;
-                unsendable.extend(self.outbox.written.remove(index).map(|entry| (entry, refusal)));
+                unsendable.extend(outbox::take(&mut self.outbox.written, index).map(|entry| (entry, refusal)));
                 continue;
             }
             flight.messages += 1;
@@ -783,8 +783,7 @@ impl Client {
             }
         }
         index = 0;
-        while !blocked && index < self.outbox.waiting.len() {
-            let entry = &self.outbox.waiting[index];
+        while let Some(entry) = self.outbox.waiting.get(index).filter(|_| !blocked) {
             if entry.held.is_some() {
                 index += 1;
                 continue;
@@ -792,7 +791,7 @@ impl Client {
             if !fits(&flight, entry.bytes()) {
                 break;
             }
-            let Some(mut entry) = self.outbox.waiting.remove(index) else { break };
+            let Some(mut entry) = outbox::take(&mut self.outbox.waiting, index) else { break };
             entry.id = self.next_id;
             let text = wire(&entry);
             if let Some(refusal) = unfit(&entry, &text) {
@@ -807,12 +806,12 @@ impl Client {
             if let Some(answer) = self.answers.iter_mut().find(|answer| answer.handle == entry.handle) {
                 answer.id = entry.id;
             }
-            self.events.push_back(ClientEvent::InFlight { handle: entry.handle, id: entry.id });
+            self.events.push(ClientEvent::InFlight { handle: entry.handle, id: entry.id });
             ready.write_text(text);
             if self.answers.iter().any(|answer| answer.handle == entry.handle && answer.cancelled) {
                 ready.write(&ClientFrame::Cancel { re: entry.id });
             }
-            self.outbox.written.push_back(entry);
+            self.outbox.written.push(entry);
         }
         for (entry, refusal) in unsendable {
             self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal));
@@ -833,9 +832,13 @@ impl Client {
             ),
             stage if stage.is_ready() => Loss::local(close::HEARTBEAT_TIMEOUT, "the server fell silent"),
             stage => {
-                let pending = connection.pending.join(", ");
-                let pending = if pending.is_empty() { String::new() } else { [", pending: ", &pending].concat() };
-                let reason = ["not ready in time: last confirmed ", stage.name(), &pending].concat();
+                let mut reason = ["not ready in time: last confirmed ", stage.name()].concat();
+                let mut before = ", pending: ";
+                for pending in &connection.pending {
+                    reason.push_str(before);
+                    reason.push_str(pending);
+                    before = ", ";
+                }
                 Loss::local(close::NOT_READY_IN_TIME, reason)
             }
         };
@@ -870,7 +873,7 @@ impl Client {
         let reason = close::cut_reason(&loss.reason).to_owned();
         // A page may close with 1000 and 3000 to 4999 only.
         let code = if (3000..5000).contains(&loss.code) { loss.code } else { close::NORMAL };
-        self.commands.push_back(Command::Close { number: self.number, code, reason });
+        self.commands.push(Command::Close { number: self.number, code, reason });
         self.lost(now, loss);
     }
 
@@ -878,7 +881,7 @@ impl Client {
         let number = self.number;
         if let Some(connection) = &mut self.connection {
             while let Some(text) = connection.poll_transmit() {
-                self.commands.push_back(Command::Transmit { number, text });
+                self.commands.push(Command::Transmit { number, text });
             }
         }
     }
@@ -890,7 +893,7 @@ impl Client {
         let connection = self.connection.take();
         if let Some(connection) = &connection {
             self.last_stage = connection.stage;
-            self.last_pending.clone_from(&connection.pending);
+            self.last_pending = connection.pending.clone();
         } else {
             self.last_stage = Stage::Connecting;
             self.last_pending.clear();
@@ -931,7 +934,7 @@ impl Client {
         let answers = std::mem::take(&mut self.answers);
         self.end_answers(answers, "closed", "the client was closed before the answer ended");
         self.announce();
-        self.events.push_back(ClientEvent::Closed(End {
+        self.events.push(ClientEvent::Closed(End {
             code: loss.code,
             reason: loss.reason,
             class: loss.class,
@@ -958,16 +961,16 @@ impl Client {
 
     fn announce(&mut self) {
         let state = self.state();
-        let previous = self.announced.as_ref().map_or(ClientState::Connecting, |announced| announced.state);
         let connection = self.connection.as_ref();
         let waiting = match self.phase {
             Phase::Waiting { until } => Some(until),
             _ => None,
         };
         let ended = self.ended_with.as_ref().filter(|_| connection.is_none());
-        let change = StateChange {
+        let mut change = StateChange {
             state,
-            previous,
+            // As it was told last, so that only what is new makes a difference.
+            previous: self.announced.as_ref().map_or(state, |announced| announced.previous),
             pending: connection.map_or_else(Vec::new, |connection| connection.pending.clone()),
             impaired: connection.map_or_else(Vec::new, |connection| connection.impaired.clone()),
             reason: match (connection, ended) {
@@ -980,11 +983,10 @@ impl Client {
             retry_at: waiting,
             code: ended.map(|(code, _)| *code),
         };
-        let same =
-            self.announced.as_ref().is_some_and(|announced| StateChange { previous, ..announced.clone() } == change);
-        if !same {
+        if self.announced.as_ref() != Some(&change) {
+            change.previous = self.announced.as_ref().map_or(ClientState::Connecting, |announced| announced.state);
             self.announced = Some(change.clone());
-            self.events.push_back(ClientEvent::State(change));
+            self.events.push(ClientEvent::State(change));
         }
     }
 }

@@ -64,6 +64,9 @@ pub struct Ending {
     pub ends_session: bool,
 }
 
+/// The longest key of a send (clause `send.key`).
+const MAX_KEY_BYTES: usize = 64;
+
 /// The levels beyond Core that this end speaks. The second stands on the first.
 const LEVELS: [&str; 2] = [RESUME, ANSWERS];
 const RESUME: &str = "resume";
@@ -338,6 +341,13 @@ impl ServerConnection {
         self.write(&ServerFrame::Message(message));
     }
 
+    /// The first message that was delivered and not taken, also after the end: [`Sessions::blame`] wants to know.
+    ///
+    /// [`Sessions::blame`]: super::Sessions::blame
+    pub fn untaken(&self) -> Option<u64> {
+        self.delivered.front().map(|(offset, _)| *offset)
+    }
+
     /// The server goes away: says so, and goes on until the driver closes (clause `drain.handover`).
     pub fn drain(&mut self, deadline: Duration, reconnect_after: (Duration, Duration)) {
         if self.stage.is_ready() {
@@ -519,9 +529,12 @@ impl ServerConnection {
         if flying as u64 >= self.config.in_flight.messages {
             return Err(PeerMisbehaved::new(Clause::SendWindow, "more in flight than `max_in_flight`"));
         }
-        self.undecided.push_back(Flying { id: send.id, bytes, fate: None });
         send.answer &= self.agreed(ANSWERS);
         send.key = send.key.filter(|_| self.agreed(RESUME));
+        if send.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
+            return Err(PeerMisbehaved::new(Clause::SendKey, "a key over 64 bytes"));
+        }
+        self.undecided.push_back(Flying { id: send.id, bytes, fate: None });
         self.events.push_back(ServerEvent::Send(send));
         Ok(())
     }

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// How many tokens of a session are good at once, until its client shows one.
 const MAX_TOKENS: usize = 8;
+/// So many connections in a row may one message of the inbox end, and the session with the last.
+const MAX_BLAME: u32 = 3;
 
 /// A hash of a secret: the store never sees a token itself (clause `session.token`).
 pub type SecretHash = [u8; 32];
@@ -100,6 +102,8 @@ struct Session {
     inbox: VecDeque<Message>,
     inbox_bytes: u64,
     head: u64,
+    /// The message that the last connections ended at, and how many these are.
+    blamed: Option<(u64, u32)>,
 }
 
 /// Every session of one log, in memory. Each method is one atomic step.
@@ -155,6 +159,7 @@ impl Sessions {
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             head: 0,
+            blamed: None,
         };
         self.sessions.insert(credentials.fresh_id.clone(), session);
         Ok(Binding {
@@ -172,7 +177,9 @@ impl Sessions {
         let presented = credentials.presented;
         let proof = presented.and_then(|hash| session.tokens.iter().position(|token| same(&hash, token)));
         let first = session.inbox.front().map_or(session.head + 1, |message| message.offset);
-        let possible = resume.inbox <= session.head && resume.inbox + 1 >= first;
+        // One that came before the last connection to blame had ended could not be kept from it.
+        let poisoned = session.blamed.is_some_and(|(offset, count)| count >= MAX_BLAME && offset > resume.inbox);
+        let possible = resume.inbox <= session.head && resume.inbox + 1 >= first && !poisoned;
         let Some(proof) = proof.filter(|_| session.subject == credentials.subject && possible) else { return Ok(None) };
         if resume.attempt < session.attempt {
             return Err(BindError::TakenOver);
@@ -304,6 +311,20 @@ impl Sessions {
         if let Some(session) = self.owned(id, owner) {
             session.owner = None;
             session.detached_at = Some(now);
+        }
+    }
+
+    /// A connection that had the session is over, and `untaken` is the first message that it delivered and that was not
+    /// taken. The third in a row with the same one ends the session (clause `inbox.poisoned`): whatever it is, the client
+    /// does not survive it.
+    pub fn blame(&mut self, id: &str, untaken: Option<u64>) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.blamed = untaken.map(|offset| match session.blamed {
+            Some((same, count)) if same == offset => (offset, count + 1),
+            _ => (offset, 1),
+        });
+        if session.owner.is_none() && session.blamed.is_some_and(|(_, count)| count >= MAX_BLAME) {
+            self.sessions.remove(id);
         }
     }
 

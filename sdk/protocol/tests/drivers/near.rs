@@ -310,12 +310,13 @@ impl Near {
         }
     }
 
-    /// The hello of the latest attempt, from the upgrade or from the first frame.
+    /// The hello of the latest attempt, from the upgrade or as a frame.
     pub(crate) fn hello(&self) -> Hello {
-        if let Some(ClientFrame::Hello(hello)) = self.written.first() {
-            return (**hello).clone();
-        }
-        frames::hello_in(&self.protocols).expect("a hello")
+        let written = self.written.iter().rev().find_map(|frame| match frame {
+            ClientFrame::Hello(hello) => Some((**hello).clone()),
+            _ => None,
+        });
+        frames::hello_in(&self.protocols).or(written).expect("a hello")
     }
 
     /// Forgets what was written and told.

@@ -6,6 +6,7 @@ use readywire_protocol::server::{AppendError, BindError, Binding, Credentials, S
 use readywire_protocol::time::{Duration, Instant};
 
 /// A store, and hellos that come to it. The hash of a token is the number of whoever was given it.
+#[derive(Clone)]
 pub(crate) struct Log {
     pub(crate) sessions: Sessions,
     pub(crate) now: Instant,

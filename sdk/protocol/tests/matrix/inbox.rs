@@ -105,3 +105,46 @@ fn a_session_whose_inbox_stays_full_is_ended_for_whoever_has_it() {
     assert_eq!(log.sessions.end_full("s-1"), None);
     assert!(log.sessions.is_empty());
 }
+
+/// Connection `owner` comes with the token of the one before, and ends with `untaken` as what it had not taken.
+fn ends_at(log: &mut Log, owner: u64, untaken: Option<u64>) -> bool {
+    let hello = resume("s-1", owner - 1);
+    let resumed = log.bind("alice", owner, Some(owner - 1), Some(&hello)).expect("a session").resumed;
+    if resumed {
+        log.sessions.detach(log.now, "s-1", owner);
+        log.sessions.blame("s-1", untaken);
+    }
+    resumed
+}
+
+#[test]
+fn the_third_connection_in_a_row_that_ends_at_one_message_ends_the_session() {
+    let mut log = five();
+    log.sessions.detach(log.now, "s-1", 1);
+    log.sessions.blame("s-1", Some(1));
+    assert!(ends_at(&mut log, 2, Some(1)));
+    assert!(ends_at(&mut log, 3, Some(2)), "another message");
+    assert!(ends_at(&mut log, 4, Some(1)));
+    assert!(ends_at(&mut log, 5, None), "none: not in a row");
+    for owner in 6..9 {
+        assert!(ends_at(&mut log, owner, Some(1)));
+    }
+    assert!(log.sessions.is_empty());
+    assert!(!ends_at(&mut log, 9, None), "and is not found");
+}
+
+#[test]
+fn a_connection_that_is_known_to_be_over_only_later_is_to_blame_as_well() {
+    let mut log = five();
+    for owner in 2..5 {
+        let hello = resume("s-1", owner - 1);
+        assert!(log.bind("alice", owner, Some(owner - 1), Some(&hello)).expect("bound").resumed);
+        log.sessions.detach(log.now, "s-1", owner - 1);
+        log.sessions.blame("s-1", Some(1));
+    }
+    // The fourth came before it was known of the third; the fifth is too late.
+    assert_eq!(log.sessions.owner("s-1"), Some(4));
+    let held = Resume { inbox: 1, ..resume("s-1", 4) };
+    assert!(!log.clone().bind("alice", 5, Some(4), Some(&resume("s-1", 4))).expect("a session").resumed);
+    assert!(log.bind("alice", 5, Some(4), Some(&held)).expect("bound").resumed, "unless the client has got over it");
+}

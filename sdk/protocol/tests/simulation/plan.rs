@@ -84,7 +84,7 @@ pub(crate) enum Incident {
 impl Plan {
     pub(crate) fn draw(random: &mut Random) -> Self {
         let latency = *random.pick(&[(0, 0), (1, 5), (5, 40), (20, 200), (0, 400)]);
-        let session_ttl = *random.pick(&[120_000, 120_000, 120_000, 3_000, 500]);
+        let session_ttl = *random.pick(&[120_000, 120_000, 3_000, 500]);
         let ping = *random.pick(&[20_000, 20_000, 6_000]);
         let server = |random: &mut Random| ServerConfig {
             ping_interval: Duration::from_millis(ping),
@@ -156,7 +156,7 @@ impl Plan {
                 answer: random.chance(30),
                 fail_fast: random.chance(10),
                 expire_after: random.chance(15).then(|| random.millis(0, 2_000)),
-                key: random.chance(25).then(|| format!("key-{handle}")),
+                key: random.chance(40).then(|| format!("key-{handle}")),
             };
             let padding = *random.pick(&[0, 0, 10, 150, 600]);
             let event = *random.pick(&events);
@@ -195,7 +195,7 @@ impl Plan {
             let (process, down) = (random.between(0, last) as usize, random.millis(10, 6_000));
             incidents.push((millis(random.between(0, end)), Incident::Crash { process, down }));
         }
-        for _ in 0..random.rate(12, 2) {
+        for _ in 0..random.rate(25, 3) {
             let down = random.millis(10, 4_000);
             incidents.push((millis(random.between(0, end)), Incident::Disaster { down }));
         }

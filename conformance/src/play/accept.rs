@@ -1,0 +1,154 @@
+//! Taking connections of a client in.
+
+use super::{Broken, Peer, Play};
+use crate::case::{Accept, Begin};
+use crate::link::Upgrade;
+use crate::log::Origin;
+use crate::pattern;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use readywire_protocol::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+impl Play {
+    pub(super) async fn begin(&mut self, begin: &Begin) -> Result<(), Broken> {
+        let mut order = json!({ "op": "connect" });
+        for (name, value) in &begin.connect {
+            order[name] = value.clone();
+        }
+        self.order(&order)?;
+        self.accept(&Accept { hello: begin.hello.clone(), ..Accept::default() }).await?;
+        self.say_ready(&begin.ready).await
+    }
+
+    pub(super) async fn accept(&mut self, accept: &Accept) -> Result<(), Broken> {
+        self.bury();
+        self.current = accept.name.clone().unwrap_or_else(|| "main".to_owned());
+        let upgrade = self.upgrade().await?;
+        self.in_time(accept, upgrade.arrived)?;
+        let Peer::Client(run) = &self.peer else { return Err(not_a_client("accept")) };
+        if !accept.elsewhere && upgrade.path != run.path {
+            return Err(Broken::failed(format!("a connection to {}", run.path), format!("one to {}", upgrade.path)));
+        }
+        let riding = upgrade.hello().map(str::to_owned);
+        self.note(Origin::Peer, &format!("(upgrade{})", if riding.is_some() { " with hello" } else { "" }));
+        if !upgrade.offers_first() {
+            let offered = upgrade.protocols.join(", ");
+            return Err(Broken::failed(format!("{SUBPROTOCOL} as the first subprotocol"), offered));
+        }
+        if accept.stall {
+            self.note(Origin::Suite, "(no answer)");
+            self.stalled.push(upgrade);
+            return Ok(());
+        }
+        if let Some(status) = accept.status {
+            self.note(Origin::Suite, &format!("(HTTP {status})"));
+            upgrade.refuse(status).await;
+            self.ended = Some(Instant::now());
+            return self.placed(accept, if riding.is_some() { "upgrade" } else { "frame" });
+        }
+        let entry = riding.as_ref().map(|entry| format!("{HELLO_PREFIX}{entry}"));
+        let protocol = match accept.protocol.as_deref() {
+            None => Some(SUBPROTOCOL.to_owned()),
+            Some("none") => None,
+            Some("hello") => entry.clone(),
+            Some(other) => Some(other.to_owned()),
+        };
+        let link = upgrade.accept(protocol.as_deref()).await.map_err(|error| Broken::failed("an open connection", error))?;
+        self.note(Origin::Suite, &format!("(HTTP 101, subprotocol {})", accept.protocol.as_deref().unwrap_or(SUBPROTOCOL)));
+        self.links.insert(self.current.clone(), link);
+        let (place, hello) = match riding {
+            Some(riding) => {
+                let length = entry.map_or(0, |entry| entry.len());
+                if length > HELLO_ENTRY_BYTES {
+                    let expected = format!("an entry of {HELLO_ENTRY_BYTES} bytes at most");
+                    return Err(Broken::failed(expected, format!("{length} bytes")));
+                }
+                let bytes = URL_SAFE_NO_PAD
+                    .decode(&riding)
+                    .map_err(|error| Broken::failed("a hello in base64url without padding", error.to_string()))?;
+                let hello: Value = serde_json::from_slice(&bytes)
+                    .map_err(|error| Broken::failed("a hello in JSON", error.to_string()))?;
+                self.note(Origin::Peer, &hello.to_string());
+                ("upgrade", hello)
+            }
+            None if accept.wait == Some(false) => return Ok(()),
+            None => ("frame", self.frame("`hello`").await?),
+        };
+        self.placed(accept, place)?;
+        let pattern = accept.hello.clone().unwrap_or_else(|| json!({}));
+        if hello["type"] != "hello" {
+            return Err(Broken::failed("`hello`", hello.to_string()));
+        }
+        pattern::matches(&pattern, Some(&hello), &mut self.kept)
+            .map_err(|reason| Broken::failed(pattern.to_string(), format!("{hello} ({reason})")))?;
+        self.script.hello = hello;
+        Ok(())
+    }
+
+    pub(super) async fn no_connection(&mut self, milliseconds: u64) -> Result<(), Broken> {
+        self.bury();
+        let Peer::Client(run) = &mut self.peer else { return Err(not_a_client("no_connection")) };
+        match timeout(Duration::from_millis(milliseconds), run.upgrades.recv()).await {
+            Ok(Some(upgrade)) => {
+                let waited = self.ended.map_or(0, |ended| upgrade.arrived.saturating_duration_since(ended).as_millis());
+                let found = format!("one, {waited} ms after the end of the one before");
+                Err(Broken::failed(format!("no connection for {milliseconds} ms"), found))
+            }
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Closes that are under way go on without the case, and its next connection may have the name.
+    pub(super) fn bury(&mut self) {
+        for name in std::mem::take(&mut self.closing) {
+            if let Some(link) = self.links.remove(&name) {
+                tokio::spawn(link.bury());
+            }
+        }
+    }
+
+    async fn upgrade(&mut self) -> Result<Upgrade, Broken> {
+        let patience = self.patience;
+        let Peer::Client(run) = &mut self.peer else { return Err(not_a_client("accept")) };
+        match timeout(patience, run.upgrades.recv()).await {
+            Ok(Some(upgrade)) => Ok(upgrade),
+            Ok(None) => Err(Broken::Impossible("the suite's own server has stopped".to_owned())),
+            Err(_) => Err(Broken::failed("a connection", format!("none for {} ms", patience.as_millis()))),
+        }
+    }
+
+    /// Whether a connection came neither too early nor too late.
+    fn in_time(&self, accept: &Accept, arrived: Instant) -> Result<(), Broken> {
+        let Some(ended) = self.ended else { return Ok(()) };
+        let waited = arrived.saturating_duration_since(ended).as_millis() as u64;
+        for (limit, kept) in [(&accept.after, true), (&accept.before, false)] {
+            let Some(limit) = limit else { continue };
+            let limit = pattern::filled(limit, &self.kept).map_err(Broken::Impossible)?;
+            let limit = limit.as_u64().ok_or_else(|| Broken::Impossible(format!("`{limit}` is no time")))?;
+            if kept != (waited >= limit) {
+                let expected = if kept { "not earlier" } else { "not later" };
+                return Err(Broken::failed(
+                    format!("a connection {expected} than {limit} ms after the end of the one before"),
+                    format!("one after {waited} ms"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn placed(&self, accept: &Accept, place: &str) -> Result<(), Broken> {
+        match accept.from.as_deref() {
+            Some(wanted) if wanted != place => {
+                Err(Broken::failed(format!("the hello in the {wanted}"), format!("in the {place}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn not_a_client(step: &str) -> Broken {
+    Broken::Impossible(format!("`{step}` is for cases that judge clients"))
+}

@@ -1,0 +1,81 @@
+//! What the suite says to a client as its server.
+
+use super::frames::merge;
+use super::{Broken, Peer, Play};
+use crate::pattern;
+use serde_json::{Map, Value, json};
+
+/// What the suite knows of the client that it serves.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    /// The hello of the latest connection.
+    pub(super) hello: Value,
+    /// The session that was granted last.
+    session: Option<String>,
+    sessions: u64,
+    grants: u64,
+    connections: u64,
+    /// The highest id that was read in the session.
+    received: u64,
+}
+
+impl Script {
+    pub(super) fn read(&mut self, frame: &Value) {
+        if frame["type"] == "send" {
+            self.received = self.received.max(frame["id"].as_u64().unwrap_or_default());
+        }
+    }
+
+    /// Whether the client speaks this level beyond Core on the latest connection.
+    fn speaks(&self, level: &str) -> bool {
+        self.hello["capabilities"].as_array().is_some_and(|levels| levels.iter().any(|known| known == level))
+    }
+}
+
+impl Play {
+    /// Says every stage and `ready`. What the hello asks for is granted; a session that it asks for is resumed, and all that
+    /// was read of it has been taken.
+    pub(super) async fn say_ready(&mut self, over: &Map<String, Value>) -> Result<(), Broken> {
+        let Peer::Client(run) = &self.peer else {
+            return Err(Broken::Impossible("only to a client `ready` is said".to_owned()));
+        };
+        self.script.connections += 1;
+        let connection = format!("connection-{}", self.script.connections);
+        let capabilities: Vec<&str> = [("resume", run.has("resume")), ("answers", run.has("answers"))]
+            .into_iter()
+            .filter(|(level, offered)| *offered && self.script.speaks(level))
+            .map(|(level, _)| level)
+            .collect();
+        let mut ready = json!({
+            "type": "ready",
+            "limits": { "max_message_bytes": 1_048_576, "max_in_flight": 64, "max_in_flight_bytes": 1_048_576 },
+            "heartbeat": { "interval_ms": 20_000, "timeout_ms": 10_000 },
+            "capabilities": capabilities,
+        });
+        if capabilities.contains(&"resume") {
+            let script = &mut self.script;
+            let resumed = script.session.is_some() && script.hello["resume"]["session"].as_str() == script.session.as_deref();
+            if !resumed {
+                script.sessions += 1;
+                script.received = 0;
+            }
+            script.grants += 1;
+            ready["session"] = json!({
+                "id": format!("session-{}", script.sessions), "token": run.secret(&format!("session-{}", script.grants)),
+                "ttl_ms": 120_000, "resumed": resumed, "subject": "alice", "durability": "process",
+            });
+            ready["received"] = json!(script.received);
+        }
+        let over = pattern::filled(&Value::Object(over.clone()), &self.kept).map_err(Broken::Impossible)?;
+        merge(&mut ready, over);
+        self.script.session = ready["session"]["id"].as_str().map(str::to_owned);
+        for (name, value) in [("session", &ready["session"]["id"]), ("session_token", &ready["session"]["token"])] {
+            self.kept.insert(name.to_owned(), value.clone());
+        }
+        self.write(&json!({ "type": "stage", "stage": "ACCEPTED", "connection": connection }).to_string()).await?;
+        for stage in ["AUTHENTICATED", "SERVICES_READY"] {
+            self.write(&json!({ "type": "stage", "stage": stage }).to_string()).await?;
+        }
+        self.write(&ready.to_string()).await
+    }
+}

@@ -1,0 +1,318 @@
+//! One client: does what is ordered, and reports everything that it is told.
+
+use crate::options;
+use futures::{FutureExt, Stream, StreamExt};
+use readywire::{
+    Acknowledged, Answer, AnswerError, Client, ConnectError, End, Messages, SendError, SendOptions, Sending, StateChange,
+    States, TokenFailure, connect,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+/// Where one run's reports go.
+#[derive(Clone)]
+pub(crate) struct Reports {
+    run: String,
+    lines: UnboundedSender<String>,
+}
+
+impl Reports {
+    pub(crate) fn new(run: &str, lines: UnboundedSender<String>) -> Self {
+        Self { run: run.to_owned(), lines }
+    }
+
+    fn tell(&self, on: &str, mut report: Value) {
+        report["run"] = json!(self.run);
+        report["on"] = json!(on);
+        let _ = self.lines.send(report.to_string());
+    }
+
+    fn trouble(&self, why: &str) {
+        self.tell("trouble", json!({ "why": why }));
+    }
+
+    fn closed(&self, end: &End) {
+        self.tell(
+            "closed",
+            json!({
+                "code": end.code,
+                "reason": end.reason,
+                "clause": end.clause,
+                "stage": end.last_state().name(),
+                "pending": end.pending,
+                "retryable": ConnectError::Closed(end.clone()).retryable(),
+            }),
+        );
+    }
+
+    fn state(&self, change: &StateChange) {
+        self.tell(
+            "state",
+            json!({
+                "state": change.state.name(),
+                "pending": change.pending,
+                "impaired": change.impaired,
+                "attempt": change.attempt,
+            }),
+        );
+    }
+
+    fn outcome(&self, handle: u64, result: &Result<Acknowledged, SendError>) {
+        let (outcome, code) = match result {
+            Ok(_) => ("acknowledged", None),
+            Err(SendError::NotReady { .. }) => ("refused", Some("not_ready")),
+            Err(SendError::Refused { code, .. }) => ("refused", Some(code.as_str())),
+            Err(SendError::Expired) => ("expired", None),
+            Err(SendError::Unknown { code }) => ("unknown", Some(code.as_str())),
+            Err(error) => return self.trouble(&error.to_string()),
+        };
+        self.tell("outcome", json!({ "handle": handle, "outcome": outcome, "code": code }));
+    }
+
+    fn failed(&self, handle: u64, error: &AnswerError) {
+        let code = match error {
+            AnswerError::Send(error) => return self.outcome(handle, &Err(error.clone())),
+            AnswerError::Failed { code, .. } => code,
+            AnswerError::SlowConsumer => "slow_consumer",
+            AnswerError::Empty => "empty",
+            error => return self.trouble(&error.to_string()),
+        };
+        self.tell("answer", json!({ "handle": handle, "end": true, "error": code }));
+    }
+}
+
+/// What the provider does when it is asked for a token.
+#[derive(Clone)]
+enum Token {
+    Give(String),
+    Fail(String),
+    Keep,
+}
+
+/// Makes a client as ordered, and serves it to its end, or to the end of its orders.
+pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, reports: Reports) {
+    let token = Arc::new(Mutex::new(Token::Give(text(&order["token"]))));
+    let options = options::of(&order).token({
+        let (token, reports) = (token.clone(), reports.clone());
+        move || {
+            reports.tell("token", json!({}));
+            let token = token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            async move {
+                match token {
+                    Token::Give(token) => Ok(token),
+                    Token::Fail(why) => Err(TokenFailure { message: why, fatal: false }),
+                    Token::Keep => pending().await,
+                }
+            }
+        }
+    });
+    let url = text(&order["url"]);
+    let mut connecting = pin!(connect(&url, options));
+    let client = loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                None => return,
+                Some(order) if order["op"] == "token" => provide(&token, &order),
+                Some(order) => reports.trouble(&format!("there is no client yet for {order}")),
+            },
+            result = &mut connecting => match result {
+                Ok(client) => break client,
+                Err(ConnectError::Closed(end)) => return reports.closed(&end),
+                Err(error) => return reports.trouble(&error.to_string()),
+            },
+        }
+    };
+    let mut running = Running {
+        messages: client.messages(),
+        states: client.states(),
+        closed: Some(Box::pin({
+            let client = client.clone();
+            async move { client.closed().await }
+        })),
+        closing: None,
+        sends: BTreeMap::new(),
+        answers: BTreeMap::new(),
+        requests: BTreeMap::new(),
+        client,
+        reports,
+    };
+    loop {
+        tokio::select! {
+            biased;
+            order = orders.recv() => match order {
+                None => return,
+                Some(order) if order["op"] == "token" => provide(&token, &order),
+                Some(order) => running.obey(&order),
+            },
+            () = poll_fn(|context| running.poll(context)) => {}
+        }
+    }
+}
+
+fn provide(token: &Mutex<Token>, order: &Value) {
+    let next = match (&order["token"], &order["fail"]) {
+        (Value::String(token), _) => Token::Give(token.clone()),
+        (_, Value::String(why)) => Token::Fail(why.clone()),
+        _ => Token::Keep,
+    };
+    *token.lock().unwrap_or_else(PoisonError::into_inner) = next;
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+struct Running {
+    client: Client,
+    reports: Reports,
+    messages: Messages,
+    states: States,
+    closed: Option<Later<Option<End>>>,
+    closing: Option<Later<()>>,
+    sends: BTreeMap<u64, Sending>,
+    /// Each with whether it is read.
+    answers: BTreeMap<u64, (Answer<Value>, bool)>,
+    requests: BTreeMap<u64, Later<Result<Value, AnswerError>>>,
+}
+
+impl Running {
+    fn obey(&mut self, order: &Value) {
+        let handle = order["handle"].as_u64().unwrap_or_default();
+        let event = text(&order["event"]);
+        let payload = &order["payload"];
+        match order["op"].as_str().unwrap_or_default() {
+            "send" => {
+                let sending = self.client.send_with(&event, payload, send_options(order));
+                self.sends.insert(handle, sending);
+            }
+            "stream" => {
+                let answer = self.client.stream_with(&event, payload, send_options(order));
+                self.answers.insert(handle, (answer, order["read"] != false));
+            }
+            "request" => {
+                let (client, payload) = (self.client.clone(), payload.clone());
+                let answer = async move { client.request(&event, &payload).await };
+                self.requests.insert(handle, Box::pin(answer));
+            }
+            "read" => {
+                if let Some((_, reads)) = self.answers.get_mut(&handle) {
+                    *reads = true;
+                }
+            }
+            "cancel" => {
+                if let Some((answer, _)) = self.answers.get(&handle) {
+                    answer.cancel();
+                }
+            }
+            "abandon" => {
+                if let Some(sending) = self.sends.get(&handle) {
+                    self.client.abandon(sending);
+                }
+            }
+            "wake" => self.client.wake(),
+            "close" => {
+                let client = self.client.clone();
+                self.closing = Some(Box::pin(async move { client.close().await }));
+            }
+            other => self.reports.trouble(&format!("there is no order `{other}`")),
+        }
+    }
+
+    /// Reports what there is, in the order in which an application has to be told: the end after everything else.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(closing) = &mut self.closing
+            && closing.poll_unpin(context).is_ready()
+        {
+            self.closing = None;
+        }
+        let reports = &self.reports;
+        self.sends.retain(|handle, sending| match sending.poll_unpin(context) {
+            Poll::Ready(result) => {
+                reports.outcome(*handle, &result);
+                false
+            }
+            Poll::Pending => true,
+        });
+        self.answers.retain(|handle, (answer, reads)| !*reads || read(reports, *handle, answer, context));
+        self.requests.retain(|handle, request| match request.poll_unpin(context) {
+            Poll::Ready(Ok(payload)) => {
+                reports.tell("answer", json!({ "handle": handle, "payload": payload, "end": true, "error": null }));
+                false
+            }
+            Poll::Ready(Err(error)) => {
+                reports.failed(*handle, &error);
+                false
+            }
+            Poll::Pending => true,
+        });
+        while let Poll::Ready(Some(message)) = Pin::new(&mut self.messages).poll_next(context) {
+            let Ok(message) = message else {
+                reports.tell("overflow", json!({}));
+                continue;
+            };
+            match message.payload::<Value>() {
+                Ok(payload) => reports.tell(
+                    "message",
+                    json!({ "event": message.event, "payload": payload, "offset": message.offset }),
+                ),
+                Err(error) => reports.trouble(&error.to_string()),
+            }
+        }
+        while let Poll::Ready(Some(change)) = self.states.poll_next_unpin(context) {
+            reports.state(&change);
+        }
+        if let Some(closed) = &mut self.closed
+            && let Poll::Ready(end) = closed.poll_unpin(context)
+        {
+            self.closed = None;
+            match end {
+                Some(end) => reports.closed(&end),
+                None => reports.trouble("the client was over before anybody asked"),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Reports the parts of an answer that are there; false after its end.
+fn read(reports: &Reports, handle: u64, answer: &mut Answer<Value>, context: &mut Context<'_>) -> bool {
+    loop {
+        match answer.poll_next_unpin(context) {
+            Poll::Pending => return true,
+            Poll::Ready(Some(Ok(part))) => {
+                let part = json!({ "handle": handle, "event": part.event, "payload": part.payload, "end": false });
+                reports.tell("answer", part);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                reports.failed(handle, &error);
+                return false;
+            }
+            Poll::Ready(None) => {
+                reports.tell("answer", json!({ "handle": handle, "end": true, "error": null }));
+                return false;
+            }
+        }
+    }
+}
+
+fn send_options(order: &Value) -> SendOptions {
+    let mut options = SendOptions::new();
+    if order["policy"] == "fail_fast" {
+        options = options.fail_fast();
+    }
+    if let Some(age) = order["expire_after_ms"].as_u64() {
+        options = options.expire_after(Duration::from_millis(age));
+    }
+    if let Some(key) = order["key"].as_str() {
+        options = options.key(key);
+    }
+    options
+}

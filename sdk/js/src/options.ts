@@ -1,0 +1,21 @@
+import type { ConnectOptions, EventMapOf } from "./types.js";
+
+/** The options as the engine reads them: a JSON text of whole numbers and booleans, without what has its default. */
+export function engineOptions<M extends EventMapOf<M>>(options: ConnectOptions<M>): string {
+  return JSON.stringify({
+    helloAfterUpgrade: options.helloInUpgrade === false,
+    queueMessages: whole(options.queue?.messages),
+    queueBytes: whole(options.queue?.bytes),
+    queueMaxAgeMs: whole(options.queue?.maxAgeMs),
+    backoffFirstMs: whole(options.backoff?.firstMs),
+    backoffBaseMs: whole(options.backoff?.baseMs),
+    backoffCapMs: whole(options.backoff?.capMs),
+    connectTimeoutMs: whole(options.connectTimeoutMs),
+    frames: options.onframe !== undefined,
+  });
+}
+
+/** What is negative or no number counts as left out; infinity is the largest number that can be told. */
+function whole(value: number | undefined): number | undefined {
+  return value !== undefined && value >= 0 ? Math.trunc(Math.min(value, Number.MAX_SAFE_INTEGER)) : undefined;
+}

@@ -1,0 +1,104 @@
+//! A cancel stops one answer, is repeated after each `ready` until the end, and overtakes nothing.
+
+use crate::answers::{asking, parts};
+use crate::frames;
+use crate::near::Near;
+use crate::{answered, keyed, outcome, outcomes};
+use readywire_protocol::client::SendOptions;
+use readywire_protocol::frame::ClientFrame;
+use readywire_protocol::stage::Stage;
+
+fn cancel(near: &mut Near, handle: u64) {
+    near.client.cancel(near.now, handle);
+    near.settle();
+}
+
+fn stop(re: u64) -> ClientFrame {
+    ClientFrame::Cancel { re }
+}
+
+#[test]
+fn it_is_written_once_for_each_connection_until_the_end() {
+    let mut near = asking();
+    cancel(&mut near, 2);
+    cancel(&mut near, 2);
+    assert_eq!(near.writes(), [stop(2)]);
+    for _ in 0..2 {
+        near.breaks_off();
+        near.resume(3);
+        assert_eq!(near.writes().into_iter().filter(|frame| *frame == stop(2)).count(), 1);
+    }
+    near.forget();
+    near.hears(&frames::part(1, 2, false));
+    near.hears(&frames::failed_part(2, 2, "cancelled"));
+    let last = (2, 2, true, "cancelled".to_owned());
+    assert_eq!(parts(&mut near), [(2, 1, false, String::new()), last], "the server ends it, not the client");
+    near.breaks_off();
+    near.resume(3);
+    assert!(!near.writes().contains(&stop(2)), "it is over");
+}
+
+#[test]
+fn a_cancel_without_a_connection_waits_for_the_next_ready() {
+    let mut near = asking();
+    near.breaks_off();
+    cancel(&mut near, 1);
+    near.again();
+    near.reach(Stage::ServicesReady);
+    assert!(!near.writes().contains(&stop(1)), "not before ready");
+    near.hears(&frames::resumed(3));
+    assert_eq!(near.writes(), [stop(1)]);
+}
+
+#[test]
+fn what_was_never_written_is_withdrawn_without_a_frame() {
+    let mut near = Near::at(Stage::ServicesReady);
+    near.send(1, answered());
+    cancel(&mut near, 1);
+    assert_eq!(outcomes(&mut near), [outcome(1, "refused withdrawn")]);
+    near.hears(&frames::ready());
+    assert_eq!(near.writes(), []);
+}
+
+#[test]
+fn who_has_no_answer_has_nothing_to_cancel() {
+    let mut near = asking();
+    near.hears(&frames::part(1, 1, true));
+    near.forget();
+    cancel(&mut near, 1);
+    cancel(&mut near, 3);
+    cancel(&mut near, 99);
+    assert_eq!(near.writes(), []);
+    assert_eq!(near.tells(), []);
+}
+
+/// A server ignores a cancel of what it does not know, so it goes behind the send that it stops.
+#[test]
+fn it_goes_behind_a_send_that_is_written_again() {
+    let mut near = Near::ready();
+    near.send(1, answered());
+    near.send(2, SendOptions::default());
+    cancel(&mut near, 1);
+    near.breaks_off();
+    near.resume(0);
+    let written = near.writes();
+    let at = |wanted: &dyn Fn(&ClientFrame) -> bool| written.iter().rposition(wanted);
+    let send = at(&|frame| matches!(frame, ClientFrame::Send(send) if send.id == 1));
+    let stop = at(&|frame| *frame == stop(1));
+    assert!(send.is_some() && send < stop, "{written:?}");
+}
+
+/// The session is lost, and the keyed send goes again: the application has cancelled it all the same.
+#[test]
+fn it_goes_with_a_send_to_its_next_session() {
+    let mut near = Near::ready();
+    near.send(1, SendOptions { answer: true, ..keyed("a") });
+    cancel(&mut near, 1);
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.forget();
+    near.hears(&frames::started_over());
+    let written = near.writes();
+    assert!(!matches!(&written[..], [ClientFrame::Send(_)]), "sent and not stopped: {written:?}");
+}

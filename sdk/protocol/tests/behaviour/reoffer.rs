@@ -1,0 +1,154 @@
+//! A send that is refused for an impaired service waits for that service, and goes again as a new send.
+
+use crate::frames;
+use crate::near::Near;
+use crate::{outcome, outcomes};
+use readywire_protocol::client::SendOptions;
+use readywire_protocol::frame::{Refusal, ServerFrame};
+use readywire_protocol::stage::Stage;
+
+fn impaired(id: u64) -> ServerFrame {
+    ServerFrame::Nack(frames::impaired(id))
+}
+
+fn degraded() -> Near {
+    Near::at(Stage::Degraded)
+}
+
+#[test]
+fn it_waits_for_its_service_and_gets_a_new_id() {
+    let mut near = degraded();
+    near.send(1, SendOptions::default());
+    near.hears(&impaired(1));
+    near.send(2, SendOptions::default());
+    assert_eq!(near.ids(), [1, 2], "others pass it");
+    near.hears_text(r#"{"type":"stage","stage":"DEGRADED","impaired":["search","mail"]}"#);
+    assert_eq!(near.ids(), [0; 0], "its service is still impaired");
+    near.hears_text(r#"{"type":"stage","stage":"DEGRADED","impaired":["mail"]}"#);
+    assert_eq!(near.ids(), [3], "another that is impaired does not matter");
+    near.hears(&frames::ack(3));
+    assert_eq!(outcomes(&mut near), [outcome(2, "acknowledged 2"), outcome(1, "acknowledged 3")]);
+}
+
+#[test]
+fn it_goes_at_once_if_the_service_works_already() {
+    let mut near = Near::ready();
+    near.send(1, SendOptions::default());
+    near.hears(&impaired(1));
+    assert_eq!(near.ids(), [1, 2]);
+}
+
+#[test]
+fn several_keep_their_order_and_go_before_what_was_never_written() {
+    let mut near = degraded();
+    for handle in 1..=6 {
+        near.send_text(handle, &handle.to_string(), SendOptions::default());
+    }
+    assert_eq!(near.ids(), [1, 2, 3, 4]);
+    near.hears(&impaired(1));
+    near.hears(&impaired(3));
+    assert_eq!(near.ids(), [5, 6], "the others use the places");
+    near.send_text(7, "7", SendOptions::default());
+    near.hears(&frames::stage(Stage::ProcessingReady));
+    near.hears(&frames::ack(6));
+    let payloads: Vec<_> = near.sends().iter().map(|send| send.payload.text().to_owned()).collect();
+    assert_eq!(payloads, ["1", "3", "7"]);
+}
+
+#[test]
+fn three_times_are_enough() {
+    let mut near = Near::ready();
+    near.send(1, SendOptions::default());
+    for id in 1..=3 {
+        near.hears(&impaired(id));
+        assert_eq!(outcomes(&mut near), [], "offered anew, time {id}");
+    }
+    assert_eq!(near.ids(), [1, 2, 3, 4]);
+    near.hears(&impaired(4));
+    assert_eq!(outcomes(&mut near), [outcome(1, "refused service_impaired")]);
+    assert_eq!(near.ids(), [0; 0]);
+}
+
+#[test]
+fn only_a_retryable_refusal_with_a_service_is_waited_out() {
+    let refusals = [
+        Refusal { retry: false, ..frames::impaired(1) },
+        Refusal { service: None, ..frames::impaired(1) },
+        frames::refusal(1, "service_impaired"),
+    ];
+    for refusal in refusals {
+        let mut near = degraded();
+        near.send(1, SendOptions::default());
+        near.hears(&ServerFrame::Nack(refusal.clone()));
+        assert_eq!(outcomes(&mut near), [outcome(1, "refused service_impaired")], "{refusal:?}");
+    }
+    let mut near = degraded();
+    near.send(1, SendOptions { fail_fast: true, ..SendOptions::default() });
+    near.hears(&impaired(1));
+    assert_eq!(outcomes(&mut near), [outcome(1, "refused service_impaired")], "who cannot wait is told");
+}
+
+#[test]
+fn it_can_be_withdrawn_while_it_waits() {
+    for cancel in [false, true] {
+        let mut near = degraded();
+        near.send(1, crate::answered());
+        near.hears(&impaired(1));
+        near.forget();
+        match cancel {
+            true => near.client.cancel(near.now, 1),
+            false => near.client.abandon(near.now, 1),
+        }
+        near.settle();
+        assert_eq!(outcomes(&mut near), [outcome(1, "refused withdrawn")], "it was refused, so it is on nobody's wire");
+        near.hears(&frames::stage(Stage::ProcessingReady));
+        assert_eq!(near.writes(), []);
+    }
+}
+
+/// It waits across connections, and `ready` tells whether its service works.
+#[test]
+fn it_waits_across_connections() {
+    for works in [true, false] {
+        let mut near = degraded();
+        near.send(1, SendOptions::default());
+        near.hears(&impaired(1));
+        near.breaks_off();
+        near.again();
+        near.reach(Stage::ServicesReady);
+        near.forget();
+        near.hears(&frames::with(|ready| {
+            ready.session = Some(frames::grant(true));
+            ready.received = 1;
+            ready.impaired = if works { Vec::new() } else { vec!["search".to_owned()] };
+        }));
+        assert_eq!(near.ids(), if works { vec![2] } else { vec![] });
+        near.hears_text(r#"{"type":"stage","stage":"DEGRADED","impaired":["mail"]}"#);
+        assert_eq!(near.ids(), if works { vec![] } else { vec![2] });
+    }
+}
+
+/// Refused, offered anew, refused, and so on is not "written on three connections".
+#[test]
+fn a_refusal_is_a_decision() {
+    let mut near = degraded();
+    near.send(1, SendOptions::default());
+    for id in 1..=3 {
+        assert_eq!(near.ids(), [id]);
+        near.breaks_off();
+        near.again();
+        near.reach(Stage::ServicesReady);
+        near.forget();
+        near.hears(&frames::with(|ready| {
+            ready.session = Some(frames::grant(true));
+            ready.received = id;
+            ready.refused = vec![frames::impaired(id)];
+        }));
+        assert_eq!(outcomes(&mut near), []);
+    }
+    assert_eq!(near.ids(), [4]);
+    near.breaks_off();
+    near.resume(3);
+    near.hears(&frames::ack(4));
+    assert_eq!(outcomes(&mut near), [outcome(1, "acknowledged 4")]);
+}
