@@ -1,5 +1,7 @@
 //! A case, as its file says it: a table of TOML in `cases/<side>/<part>.toml`.
 
+use crate::amount::Amount;
+use crate::conditions::Conditions;
 use readywire_protocol::clause::{Clause, Level, Side, Strength};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -25,14 +27,22 @@ pub struct Case {
     /// What a client is made with, by the names of its options, as far as it takes them. Of what it does not take, the
     /// default of the specification holds. `${name}` in steps.
     pub options: Map<String, Value>,
+    /// How binding it is.
+    pub strength: Strength,
+    /// What it needs of the run.
+    pub conditions: Conditions,
+    /// What is kept from the beginning: `each`, if it is one of several alike.
+    pub given: BTreeMap<String, Value>,
     /// What is done, in order.
     pub steps: Vec<Step>,
+    /// What is done at the end, whatever came of it.
+    pub afterwards: Vec<Step>,
 }
 
 impl Case {
-    /// How binding its clause is.
+    /// How binding it is: as its clause, unless it says so itself. What is a choice for one end may bind the other.
     pub fn strength(&self) -> Strength {
-        self.clause.strength()
+        self.strength
     }
 }
 
@@ -60,8 +70,12 @@ pub enum Step {
     Padded(Padded),
     /// Writes a binary message, given in hexadecimal.
     Binary(String),
+    /// Writes a text message in which one part is repeated.
+    Repeated(Repeated),
     /// Writes one text message in fragments.
     Fragments(Vec<String>),
+    /// The same with fragments given in hexadecimal, since a character may be cut in two.
+    ByteFragments(Vec<String>),
     /// Writes bytes that are no WebSocket frame, given in hexadecimal.
     Bytes(String),
     /// The next frame has to match.
@@ -72,10 +86,16 @@ pub enum Step {
     Until(Value),
     /// As `until`, but no frame that matches `never` may come before it.
     UntilWithout(UntilWithout),
+    /// Frames have to come that match each of these, in any order; others between them are passed over.
+    UntilAll(Vec<Value>),
+    /// What is kept has to match; `text` is the text of the last frame.
+    Kept(Value),
     /// The peer has to close, with `bye` if the code is from 4000.
     Closed(Closed),
     /// Nothing but pings may come before the answer to a ping.
     Silence(bool),
+    /// Writes a ping of the WebSocket itself, which is none of the protocol's.
+    ControlPing(bool),
     /// Answers no ping from here on.
     Mute(bool),
     /// Breaks the connection off, without a close frame.
@@ -94,14 +114,20 @@ pub enum Step {
     ObserveWithout(UntilWithout),
     /// Reports that match each of these have to come, in any order; others between them are passed over.
     ObserveAll(Vec<Value>),
+    /// So many milliseconds have to have passed since the case began, or since this step before.
+    Took(u64),
     /// Nothing that the testee has said so far, reports and logs, may hold a token of this case.
     Redacted(bool),
     /// Does steps again and again; `${index}` counts from 1.
     Repeat(Repeat),
+    /// Asks the server to go away, as an operator would; judging a server of its own.
+    Stop(bool),
+    /// None of these may stand in the log of the server; judging a server of its own.
+    Unlogged(Vec<String>),
     /// Waits, where there is nothing to wait for. Milliseconds.
-    Pause(u64),
+    Pause(Amount),
     /// Waits no longer than so many milliseconds for what follows, instead of the usual.
-    Within(u64),
+    Within(Amount),
 }
 
 /// How to open a connection.
@@ -118,9 +144,13 @@ pub struct Connect {
     pub token: Option<String>,
     /// Members of the hello, over the usual ones.
     pub with: Map<String, Value>,
-    /// The subprotocols to offer, in place of the usual.
+    /// Pads the hello to so many bytes, by a member that nobody knows.
+    pub size: Option<usize>,
+    /// The subprotocols to offer, in place of the usual; `${hello}` stands for the entry with the hello.
     pub protocols: Option<Vec<String>>,
-    /// Headers of the upgrade.
+    /// The subprotocol that has to be selected, in place of the usual; `none` for none.
+    pub selected: Option<String>,
+    /// Headers of the upgrade, over the usual ones; an empty one is left out.
     pub headers: BTreeMap<String, String>,
     /// The path, in place of that of the URL.
     pub path: Option<String>,
@@ -142,6 +172,8 @@ pub struct Accept {
     pub hello: Option<Value>,
     /// `upgrade` or `frame`: where the hello has to come.
     pub from: Option<String>,
+    /// The token that has to come, in the hello or in `Authorization`.
+    pub token: Option<Value>,
     /// False: the hello is not waited for.
     pub wait: Option<bool>,
     /// True: the upgrade is not answered at all.
@@ -149,9 +181,9 @@ pub struct Accept {
     /// True: it may come by another path than the one that the client was given.
     pub elsewhere: bool,
     /// It may not come earlier than so many milliseconds after the end of the connection before.
-    pub after: Option<Value>,
+    pub after: Option<Amount>,
     /// It may not come later than so many milliseconds after the end of the connection before.
-    pub before: Option<Value>,
+    pub before: Option<Amount>,
 }
 
 /// How to make a client, and bring it to ready.
@@ -173,7 +205,23 @@ pub struct Padded {
     /// The frame; its `payload` is added.
     pub frame: Value,
     /// The bytes of its text.
-    pub bytes: usize,
+    pub bytes: Amount,
+}
+
+/// A text in which one part is repeated.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeated {
+    /// What comes first.
+    #[serde(default)]
+    pub before: String,
+    /// What is repeated.
+    pub part: String,
+    /// How often.
+    pub times: Amount,
+    /// What comes last.
+    #[serde(default)]
+    pub after: String,
 }
 
 /// What has to come, and what may not come before it.
@@ -200,6 +248,8 @@ pub struct Closed {
     pub clause: Option<String>,
     /// What else `bye` has to match.
     pub bye: Option<Value>,
+    /// What may not come before it.
+    pub never: Vec<Value>,
 }
 
 /// Steps to do again and again.
@@ -207,7 +257,7 @@ pub struct Closed {
 #[serde(deny_unknown_fields)]
 pub struct Repeat {
     /// How often.
-    pub times: u64,
+    pub times: Amount,
     /// What.
     pub steps: Vec<Step>,
 }
@@ -227,12 +277,21 @@ struct Written {
     #[serde(default)]
     needs: Option<String>,
     #[serde(default)]
+    strength: Option<String>,
+    #[serde(default)]
     requires: Vec<String>,
     #[serde(default)]
     settings: Vec<String>,
     #[serde(default)]
     options: Map<String, Value>,
+    #[serde(default)]
+    conditions: Conditions,
+    /// Makes a case of each of these, whose name is added to the id; `${each}` stands for the value.
+    #[serde(default)]
+    each: BTreeMap<String, Value>,
     steps: Vec<Step>,
+    #[serde(default)]
+    afterwards: Vec<Step>,
 }
 
 /// Reads a file of cases for one side.
@@ -241,25 +300,55 @@ struct Written {
 /// What is wrong with it, for a person.
 pub fn parse(text: &str, side: Side) -> Result<Vec<Case>, String> {
     let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-    file.cases.into_iter().map(|written| understand(written, side)).collect()
+    let mut cases = Vec::new();
+    for mut written in file.cases {
+        let each = std::mem::take(&mut written.each);
+        let alike = understand(written, side)?;
+        if each.is_empty() {
+            cases.push(alike);
+            continue;
+        }
+        for (name, value) in each {
+            let id = format!("{}-{name}", alike.id);
+            check_slug(&id, &name)?;
+            cases.push(Case { id, given: BTreeMap::from([("each".to_owned(), value)]), ..alike.clone() });
+        }
+    }
+    Ok(cases)
+}
+
+fn check_slug(id: &str, slug: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if slug.is_empty() || !slug.bytes().all(fits) {
+        return Err(format!("`{id}`: a slug is lowercase words joined by hyphens"));
+    }
+    Ok(())
 }
 
 fn understand(written: Written, side: Side) -> Result<Case, String> {
-    let Written { id, does, needs, requires, settings, options, steps } = written;
+    let Written { id, does, needs, strength, requires, settings, options, conditions, each: _, steps, afterwards } = written;
     let (clause, slug) = id.split_once('/').ok_or_else(|| format!("`{id}` is not `clause/slug`"))?;
     let known = Clause::ALL.iter().copied().find(|known| known.id() == clause);
     let clause = known.ok_or_else(|| format!("`{id}`: there is no clause `{clause}`"))?;
-    if slug.is_empty() || !slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
-        return Err(format!("`{id}`: a slug is lowercase words joined by hyphens"));
-    }
+    check_slug(&id, slug)?;
     let needs = match needs {
         None => clause.level(),
         Some(name) => level(&name).ok_or_else(|| format!("`{id}`: there is no level `{name}`"))?,
     };
+    let strength = match strength.as_deref() {
+        None => clause.strength(),
+        Some("MUST") => Strength::Must,
+        Some(other) => return Err(format!("`{id}`: a case binds as its clause or as MUST, not as `{other}`")),
+    };
     if steps.is_empty() {
         return Err(format!("`{id}` has no steps"));
     }
-    Ok(Case { id, clause, side, does, needs, requires, settings, options, steps })
+    if let Some(name) = conditions.waits_for.iter().find(|name| !settings.contains(name)) {
+        return Err(format!("`{id}` waits for `{name}`, which is not among its settings"));
+    }
+    let given = BTreeMap::new();
+    let what = Case { id, clause, side, does, needs, requires, settings, options, strength, conditions, given, steps, afterwards };
+    Ok(what)
 }
 
 /// The level with this name.

@@ -100,7 +100,8 @@ pub struct Server {
     /// A part of the contract, or a setting, that the server lacks.
     #[arg(long)]
     pub lacks: Vec<String>,
-    /// A timer or limit of the server, such as `hello_timeout_ms=500`.
+    /// A timer or limit of the server, such as `hello_timeout_ms=500`; `wanted` if it takes those that it finds in the
+    /// environment variable `READYWIRE_CONFORMANCE`.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub settings: Vec<String>,
     /// How many cases at a time.

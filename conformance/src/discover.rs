@@ -23,9 +23,13 @@ pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Lev
         requires: Vec::new(),
         settings: Vec::new(),
         options: Default::default(),
+        strength: Clause::ReadyOnce.strength(),
+        conditions: Default::default(),
+        given: Default::default(),
         steps,
+        afterwards: Vec::new(),
     };
-    let peer = Peer::Server { url: url.to_owned(), credentials: credentials.clone() };
+    let peer = Peer::Server { url: url.to_owned(), credentials: credentials.clone(), own: None };
     let played = play(&case, peer, &Kept::new()).await;
     let ready = played.lines.iter().rev().find_map(|line| {
         let frame: Value = serde_json::from_str(&line.text).ok()?;

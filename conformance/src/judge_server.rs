@@ -1,19 +1,26 @@
 //! Judges a server: plays every case for servers against it, some at a time.
 
 use crate::case::Case;
+use crate::conditions::shared_subjects;
 use crate::credentials::Credentials;
 use crate::play::{Peer, play};
+use crate::process::Start;
 use crate::verdict::{Judged, Verdict};
 use futures::StreamExt;
+use futures::stream::iter;
 use readywire_protocol::clause::Level;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The server, and what it says of itself.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// Its WebSocket address.
     pub url: String,
+    /// How to start another one like it.
+    pub start: Option<Start>,
     /// Where tokens come from.
     pub credentials: Credentials,
     /// The levels that it has.
@@ -28,13 +35,46 @@ pub struct Server {
 
 /// Plays the cases; `done` hears of each as it ends.
 pub async fn judge(server: &Server, cases: Vec<Case>, mut done: impl FnMut(&Judged)) -> Vec<Judged> {
-    let mut judged: Vec<Judged> = futures::stream::iter(cases)
-        .map(|case| one(server, case))
-        .buffer_unordered(server.jobs.max(1))
-        .inspect(|one| done(one))
-        .collect()
-        .await;
+    let (alone, together): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.conditions.alone);
+    let together = iter(queues(together)).map(|cases| in_turn(server, cases));
+    let mut judged = Vec::new();
+    let mut streams = together.buffer_unordered(server.jobs.max(1)).boxed_local();
+    while let Some(ended) = streams.next().await {
+        ended.iter().for_each(&mut done);
+        judged.extend(ended);
+    }
+    drop(streams);
+    for case in alone {
+        let ended = one(server, case).await;
+        done(&ended);
+        judged.push(ended);
+    }
     judged.sort_by(|left, right| (left.case.clause, &left.case.id).cmp(&(right.case.clause, &right.case.id)));
+    judged
+}
+
+/// What may be played side by side: each case by itself, except for those that share a subject's start-up.
+fn queues(cases: Vec<Case>) -> Vec<Vec<Case>> {
+    let mut shared: BTreeMap<BTreeSet<String>, Vec<Case>> = BTreeMap::new();
+    let mut queues = Vec::new();
+    for case in cases {
+        let subjects = shared_subjects(&case.steps);
+        if subjects.is_empty() {
+            queues.push(vec![case]);
+        } else {
+            shared.entry(subjects).or_default().push(case);
+        }
+    }
+    // What waits long begins early; the others fill the time.
+    queues.sort_by_key(|cases| std::cmp::Reverse(cases.iter().map(|case| case.conditions.waits_for.len()).max()));
+    shared.into_values().chain(queues).collect()
+}
+
+async fn in_turn(server: &Server, cases: Vec<Case>) -> Vec<Judged> {
+    let mut judged = Vec::new();
+    for case in cases {
+        judged.push(one(server, case).await);
+    }
     judged
 }
 
@@ -42,9 +82,26 @@ async fn one(server: &Server, case: Case) -> Judged {
     if let Some((verdict, reason)) = excused(&case, &server.levels, &server.lacks, &server.settings) {
         return Judged::without(case, verdict, reason);
     }
-    let peer = Peer::Server { url: server.url.clone(), credentials: server.credentials.clone() };
-    let played = play(&case, peer, &server.settings).await;
-    Judged::of(case, played)
+    let credentials = server.credentials.clone();
+    if !case.conditions.own_server {
+        let peer = Peer::Server { url: server.url.clone(), credentials, own: None };
+        let played = play(&case, peer, &server.settings).await;
+        return Judged::of(case, played);
+    }
+    let Some(start) = &server.start else {
+        let reason = "the suite did not start the server, so it cannot stop it".to_owned();
+        return Judged::without(case, Verdict::Unsupported, reason);
+    };
+    match start.run(true).await {
+        Err(error) => Judged::without(case, Verdict::NotRun, error),
+        Ok(started) => {
+            let url = started.url.clone();
+            let own = Arc::new(Mutex::new(started));
+            let peer = Peer::Server { url, credentials, own: Some(own) };
+            let played = play(&case, peer, &server.settings).await;
+            Judged::of(case, played)
+        }
+    }
 }
 
 /// Why a case is not played against a peer, if it is not.
@@ -56,6 +113,9 @@ pub fn excused(
 ) -> Option<(Verdict, String)> {
     if !levels.contains(&case.needs) {
         return Some((Verdict::Unsupported, format!("it does not have the level {}", case.needs.name())));
+    }
+    if let Some(level) = case.conditions.without.filter(|level| levels.contains(level)) {
+        return Some((Verdict::Unsupported, format!("it has the level {}, whose own rules apply", level.name())));
     }
     if let Some(part) = case.requires.iter().find(|part| lacks.contains(*part)) {
         return Some((Verdict::Unsupported, format!("it lacks `{part}`")));

@@ -3,11 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod amount;
 pub mod browser;
 pub mod case;
 pub mod catalogue;
 pub mod command_line;
+pub mod conditions;
 pub mod credentials;
+pub mod dial;
 pub mod discover;
 pub mod judge_client;
 pub mod judge_server;
@@ -18,6 +21,7 @@ pub mod pattern;
 pub mod play;
 pub mod process;
 pub mod report;
+pub mod settings;
 pub mod table;
 pub mod testee;
 pub mod verdict;

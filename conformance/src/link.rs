@@ -1,20 +1,16 @@
 //! One WebSocket of a case, from either end, with everything a polite library would not do.
 
-use crate::case::Connect;
 use futures::{SinkExt, StreamExt};
 use readywire_protocol::SUBPROTOCOL;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::Error;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// The largest request head that is read.
 const HEAD_BYTES: usize = 64 << 10;
@@ -39,54 +35,15 @@ pub enum Inbound {
     Gone(String),
 }
 
-/// What came of an attempt to connect.
-#[derive(Debug)]
-pub enum Dialled {
-    /// A WebSocket, and the subprotocol that was selected.
-    Open(Link, Option<String>),
-    /// Another HTTP status.
-    Refused(u16),
-}
-
 fn config() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(16 << 10).max_message_size(None).max_frame_size(None)
 }
 
 impl Link {
-    /// Connects to a server.
-    ///
-    /// # Errors
-    /// There is no server, or what it says is no HTTP.
-    pub async fn dial(url: &str, connect: &Connect, protocols: &[String]) -> Result<Dialled, String> {
-        let address = match &connect.path {
-            None => url.to_owned(),
-            Some(path) => {
-                let scheme = url.find("://").map_or(0, |at| at + 3);
-                let host = url[scheme..].find('/').map_or(url, |at| &url[..scheme + at]);
-                format!("{host}{path}")
-            }
-        };
-        let mut request = address.as_str().into_client_request().map_err(|error| format!("{address}: {error}"))?;
-        let headers = request.headers_mut();
-        if !protocols.is_empty() {
-            let offered = HeaderValue::from_str(&protocols.join(", ")).map_err(|error| error.to_string())?;
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered);
-        }
-        for (name, value) in &connect.headers {
-            let name = HeaderName::try_from(name.as_str()).map_err(|error| error.to_string())?;
-            headers.insert(name, HeaderValue::from_str(value).map_err(|error| error.to_string())?);
-        }
-        // A library that checks the selection itself would hide what the server did: it is asked for raw.
-        match connect_async_with_config(request, Some(config()), true).await {
-            Ok((socket, response)) => {
-                let selected = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
-                let selected = selected.and_then(|value| value.to_str().ok()).map(str::to_owned);
-                Ok(Dialled::Open(Self { socket, client: true }, selected))
-            }
-            Err(Error::Http(response)) => Ok(Dialled::Refused(response.status().as_u16())),
-            Err(Error::Protocol(problem)) => Err(format!("the upgrade is wrong: {problem}")),
-            Err(error) => Err(error.to_string()),
-        }
+    /// The client's end of a connection that was upgraded; `rest` came behind the answer.
+    pub(crate) async fn open(stream: MaybeTlsStream<TcpStream>, rest: Vec<u8>) -> Self {
+        let socket = WebSocketStream::from_partially_read(stream, rest, Role::Client, Some(config())).await;
+        Self { socket, client: true }
     }
 
     /// The next thing that comes.
@@ -130,10 +87,11 @@ impl Link {
     ///
     /// # Errors
     /// The connection is gone.
-    pub async fn fragments(&mut self, parts: &[String]) -> Result<(), String> {
-        for (index, part) in parts.iter().enumerate() {
+    pub async fn fragments(&mut self, parts: Vec<Vec<u8>>) -> Result<(), String> {
+        let count = parts.len();
+        for (index, part) in parts.into_iter().enumerate() {
             let kind = if index == 0 { Data::Text } else { Data::Continue };
-            let frame = Frame::message(part.as_bytes().to_vec(), OpCode::Data(kind), index + 1 == parts.len());
+            let frame = Frame::message(part, OpCode::Data(kind), index + 1 == count);
             self.write(Message::Frame(frame)).await?;
         }
         Ok(())
@@ -145,6 +103,14 @@ impl Link {
     /// The connection is gone.
     pub async fn bytes(&mut self, bytes: Vec<u8>) -> Result<(), String> {
         self.write(Message::Frame(Frame::message(bytes, OpCode::Data(Data::Text), true))).await
+    }
+
+    /// Writes a ping of the WebSocket itself.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn control_ping(&mut self) -> Result<(), String> {
+        self.write(Message::Ping(Vec::new().into())).await
     }
 
     /// Writes a close frame.
@@ -161,6 +127,16 @@ impl Link {
         if let MaybeTlsStream::Plain(stream) = self.socket.get_mut() {
             let _ = stream.shutdown().await;
         }
+    }
+
+    /// Says good-bye, which ends the session, too, and goes; nobody waits long.
+    pub async fn leave(mut self) {
+        let farewell = async {
+            let _ = self.text(r#"{"type":"bye","code":1000,"reason":"the case is over"}"#).await;
+            while !matches!(self.next().await, Inbound::Close(..) | Inbound::Gone(_)) {}
+        };
+        let _ = timeout(Duration::from_millis(500), farewell).await;
+        self.cut().await;
     }
 
     /// Lets the other end finish a close that is under way, which some wait for, then ends the connection.
@@ -192,6 +168,8 @@ pub struct Upgrade {
     pub path: String,
     /// The subprotocols that are offered.
     pub protocols: Vec<String>,
+    /// The token in `Authorization`.
+    pub bearer: Option<String>,
     /// When its head was complete.
     pub arrived: Instant,
     key: String,
@@ -234,10 +212,12 @@ impl Upgrade {
         let protocols = values("sec-websocket-protocol");
         let protocols =
             protocols.iter().flat_map(|value| value.split(',')).map(|entry| entry.trim().to_owned()).collect();
+        let bearer = values("authorization").pop();
+        let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned));
         let path = request.path.unwrap_or("/").to_owned();
         let rest = head[length..].to_vec();
         let _ = stream.set_nodelay(true);
-        Ok(Self { stream, path, protocols, arrived: Instant::now(), key, rest })
+        Ok(Self { stream, path, protocols, bearer, arrived: Instant::now(), key, rest })
     }
 
     /// Answers with 101.

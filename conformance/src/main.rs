@@ -7,10 +7,10 @@ use readywire_conformance::credentials::Credentials;
 use readywire_conformance::judge_client;
 use readywire_conformance::judge_server::{self, Server};
 use readywire_conformance::known::{self, glob};
+use readywire_conformance::process::Start;
 use readywire_conformance::report::{json, junit, text};
 use readywire_conformance::verdict::{Counts, Judged, Verdict};
-use readywire_conformance::{browser, catalogue, command_line, discover, process, table, testee};
-use std::collections::BTreeMap;
+use readywire_conformance::{browser, catalogue, command_line, discover, settings, table, testee};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -39,44 +39,49 @@ async fn run(line: CommandLine) -> Result<u8, String> {
             Ok(0)
         }
         Task::Client(options) => client(&options).await,
-        Task::Server(options) => {
-            let cases = chosen(&options.choice, Some("server"))?;
-            let started = match &options.url {
-                Some(_) => None,
-                None => Some(process::start(&options.command).await?),
-            };
-            let url = options.url.clone().or_else(|| started.as_ref().map(|started| started.url.clone()));
-            let url = url.ok_or("give --url, or a command after `--`")?;
-            let credentials = match (&options.token, &options.token_command) {
-                (Some(token), _) => Credentials::Token(token.clone()),
-                (None, Some(command)) => Credentials::command(command.split_whitespace().map(str::to_owned).collect()),
-                (None, None) => Credentials::None,
-            };
-            let mut levels = discover::levels(&url, &credentials).await?;
-            if !options.levels.is_empty() {
-                levels.retain(|level| *level == readywire_protocol::clause::Level::Core);
-                for name in &options.levels {
-                    levels.insert(level(name).ok_or_else(|| format!("there is no level `{name}`"))?);
-                }
-            }
-            let server = Server {
-                url,
-                credentials,
-                levels,
-                lacks: options.lacks.iter().cloned().collect(),
-                settings: settings(&options.settings)?,
-                jobs: options.jobs,
-            };
-            let began = Instant::now();
-            let progress = Progress::new(cases.len());
-            let judged = judge_server::judge(&server, cases, |one| progress.tell(one)).await;
-            progress.clear();
-            if let Some(started) = started {
-                started.stop().await;
-            }
-            finish(&options.reports, options.reports.name.as_deref().unwrap_or("server"), &judged, began.elapsed())
+        Task::Server(options) => server(&options).await,
+    }
+}
+
+async fn server(options: &command_line::Server) -> Result<u8, String> {
+    let cases = chosen(&options.choice, Some("server"))?;
+    let settings = settings::parse(&options.settings)?;
+    let start = Start { words: options.command.clone(), settings: settings::variable(&settings) };
+    let started = match &options.url {
+        Some(_) => None,
+        None => Some(start.run(false).await?),
+    };
+    let url = options.url.clone().or_else(|| started.as_ref().map(|started| started.url.clone()));
+    let url = url.ok_or("give --url, or a command after `--`")?;
+    let credentials = match (&options.token, &options.token_command) {
+        (Some(token), _) => Credentials::Token(token.clone()),
+        (None, Some(command)) => Credentials::command(command.split_whitespace().map(str::to_owned).collect()),
+        (None, None) => Credentials::None,
+    };
+    let mut levels = discover::levels(&url, &credentials).await?;
+    if !options.levels.is_empty() {
+        levels.retain(|level| *level == readywire_protocol::clause::Level::Core);
+        for name in &options.levels {
+            levels.insert(level(name).ok_or_else(|| format!("there is no level `{name}`"))?);
         }
     }
+    let server = Server {
+        url,
+        start: started.is_some().then_some(start),
+        credentials,
+        levels,
+        lacks: options.lacks.iter().cloned().collect(),
+        settings,
+        jobs: options.jobs,
+    };
+    let began = Instant::now();
+    let progress = Progress::new(cases.len());
+    let judged = judge_server::judge(&server, cases, |one| progress.tell(one)).await;
+    progress.clear();
+    if let Some(started) = started {
+        started.stop().await;
+    }
+    finish(&options.reports, options.reports.name.as_deref().unwrap_or("server"), &judged, began.elapsed())
 }
 
 /// What was started to speak for a client.
@@ -152,16 +157,6 @@ fn chosen(choice: &Choice, side: Option<&str>) -> Result<Vec<Case>, String> {
         cases.retain(|case| choice.cases.iter().any(|pattern| glob(pattern, &case.id)));
     }
     Ok(cases)
-}
-
-fn settings(given: &[String]) -> Result<BTreeMap<String, serde_json::Value>, String> {
-    let mut settings = BTreeMap::new();
-    for setting in given {
-        let (name, value) = setting.split_once('=').ok_or_else(|| format!("`{setting}` is not NAME=VALUE"))?;
-        let value: u64 = value.parse().map_err(|_| format!("`{setting}`: the value is a whole number"))?;
-        settings.insert(name.to_owned(), value.into());
-    }
-    Ok(settings)
 }
 
 /// Prints what is not green, writes the reports, and finds the exit code.

@@ -3,8 +3,9 @@
 //! A table matches an object that has its members, whatever else the object has; an array matches one of the same length;
 //! anything else matches what equals it. Strings in angle brackets are patterns: `<any>`, `<string>`, `<integer>`,
 //! `<boolean>`, `<array>`, `<object>`, `<null>`, `<absent>`, `<false or absent>`, `<empty or absent>`, `<below 10>`,
-//! `<above 10>`, `<from 10 to 20>`, `<one of a b c>`, `<contains some words>`, `<begins some words>`. Any of them may end
-//! in ` as name`, which keeps the value; `${name}` stands for a kept value, in patterns and in what is sent.
+//! `<above 10>`, `<from 10 to 20>`, `<one of a b c>`, `<contains some words>`, `<begins some words>`, `<without some
+//! words>`, `<other than this>`, `<longer than 10>`. Any of them may end in ` as name`, which keeps the value; `${name}`
+//! stands for a kept value, in patterns and in what is sent.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -155,6 +156,16 @@ fn special(test: &str, found: Option<&Value>) -> Result<bool, String> {
                     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                     words.split_whitespace().any(|word| word == text)
                 })
+            } else if let Some(length) = test.strip_prefix("longer than ") {
+                let length = bound(length)?;
+                found.and_then(Value::as_str).is_some_and(|text| text.len() as u64 > length)
+            } else if let Some(other) = test.strip_prefix("other than ") {
+                found.is_some_and(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned) != other)
+            } else if let Some(words) = test.strip_prefix("without ") {
+                found.is_some_and(|value| match value {
+                    Value::Array(values) => values.iter().all(|value| value.as_str() != Some(words)),
+                    value => value.as_str().is_some_and(|text| !text.contains(words)),
+                })
             } else if let Some(words) = test.strip_prefix("contains ") {
                 found.is_some_and(|value| match value {
                     Value::Array(values) => values.iter().any(|value| value.as_str() == Some(words)),
@@ -195,6 +206,10 @@ mod tests {
         check(json!({"a": "<absent>", "b": "<false or absent>"}), json!({"a": null, "b": false})).unwrap();
         assert!(check(json!("<below 3>"), json!(3)).is_err());
         check(json!(["<from 2 to 3>", "<above ${known}>", "<begins he>"]), json!([3, 8, "hello"])).unwrap();
+        check(json!(["<other than 4>", "<without lo>", "<longer than 4>"]), json!([3, "help", "hello"])).unwrap();
+        assert!(check(json!("<other than ${known}>"), json!(7)).is_err());
+        assert!(check(json!("<without lo>"), json!("hello")).is_err());
+        assert!(check(json!("<longer than 5>"), json!("hello")).is_err());
         assert!(check(json!("<from 2 to 3>"), json!(4)).is_err());
         assert!(check(json!("<above ${known}>"), json!(7)).is_err());
         assert!(check(json!("<nonsense>"), json!(3)).is_err());

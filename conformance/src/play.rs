@@ -2,18 +2,21 @@
 
 mod accept;
 mod frames;
+mod operator;
 mod scripted;
 mod testee;
 mod upgrade;
 
-use crate::case::{Case, Step};
+use crate::amount::Amount;
+use crate::case::{Case, Repeated, Step};
 use crate::link::{Link, Upgrade};
 use crate::log::{Line, Log, Origin};
 use crate::pattern::{self, Kept};
+use crate::process::Started;
 use crate::testee::Run;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How long a peer may take for the next thing, unless a case says otherwise.
@@ -27,6 +30,8 @@ pub enum Peer {
         url: String,
         /// Where tokens come from.
         credentials: crate::credentials::Credentials,
+        /// The server's process, if it was started for this case alone.
+        own: Option<std::sync::Arc<tokio::sync::Mutex<Started>>>,
     },
     /// A client: it connects to the suite.
     Client(Box<Run>),
@@ -81,6 +86,8 @@ pub(crate) struct Play {
     pub(crate) patience: Duration,
     pub(crate) mute: bool,
     pub(crate) probes: u64,
+    /// How many stages each connection to a server has confirmed before `ready`.
+    pub(crate) reached: BTreeMap<String, usize>,
     /// Links whose close is under way.
     pub(crate) closing: BTreeSet<String>,
     /// When the last connection ended, as far as the suite knows.
@@ -89,6 +96,10 @@ pub(crate) struct Play {
     pub(crate) script: scripted::Script,
     /// Upgrades that are not answered.
     pub(crate) stalled: Vec<Upgrade>,
+    /// Reports that nobody has looked at yet.
+    pub(crate) unread: VecDeque<Value>,
+    /// When `took` was last said.
+    pub(crate) since: Instant,
 }
 
 /// Plays a case against a peer whose timers and limits are `settings`.
@@ -102,15 +113,24 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         patience: PATIENCE,
         mute: false,
         probes: 0,
+        reached: BTreeMap::new(),
         closing: BTreeSet::new(),
         ended: None,
         script: scripted::Script::default(),
         stalled: Vec::new(),
+        unread: VecDeque::new(),
+        since: Instant::now(),
     };
+    play.kept.extend(case.given.clone());
+    let waits = case.conditions.waits_for.iter().filter_map(|name| settings.get(name)?.as_u64());
+    play.patience += Duration::from_millis(waits.sum());
     if let Peer::Client(run) = &play.peer {
         play.patience += run.slowness;
         play.kept.insert("url".to_owned(), Value::from(run.url.as_str()));
+        play.kept.insert("authority".to_owned(), Value::from(run.authority.as_str()));
+        play.kept.insert("path".to_owned(), Value::from(run.path.as_str()));
         play.kept.insert("token".to_owned(), Value::from(run.secret("token")));
+        play.kept.insert("kilobyte".to_owned(), Value::from("x".repeat(1024)));
     }
     let mut ended = None;
     for (index, step) in case.steps.iter().enumerate() {
@@ -119,9 +139,17 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
             break;
         }
     }
+    for step in &case.afterwards {
+        // The verdict stands by now.
+        let _ = play.step(step).await;
+    }
     // Nothing of one case may reach the next.
-    for (_, link) in std::mem::take(&mut play.links) {
-        link.cut().await;
+    for (name, link) in std::mem::take(&mut play.links) {
+        match play.peer {
+            // A session that is left behind would be one of the few that its subject may have.
+            Peer::Server { .. } if !play.closing.contains(&name) => link.leave().await,
+            _ => link.cut().await,
+        }
     }
     let took = u64::try_from(play.log.elapsed().as_millis()).unwrap_or(u64::MAX);
     let lines = play.log.into_lines();
@@ -150,7 +178,8 @@ impl Play {
             Step::Ready(over) => self.ready(over).await,
             Step::Send(frame) => {
                 let frame = pattern::filled(frame, &self.kept).map_err(Broken::Impossible)?;
-                self.write(&frame.to_string()).await
+                self.script.wrote(&frame);
+                self.write_frame(&frame).await
             }
             Step::Text(text) => {
                 let text = pattern::filled(&Value::from(text.as_str()), &self.kept).map_err(Broken::Impossible)?;
@@ -160,22 +189,35 @@ impl Play {
             Step::Padded(padded) => {
                 let mut frame = pattern::filled(&padded.frame, &self.kept).map_err(Broken::Impossible)?;
                 frame["payload"] = json!("");
-                let missing = padded.bytes.saturating_sub(frame.to_string().len());
-                frame["payload"] = json!("x".repeat(missing));
-                self.write(&frame.to_string()).await
+                let missing = self.amount(&padded.bytes)?.saturating_sub(frame.to_string().len() as u64);
+                frame["payload"] = json!("x".repeat(usize::try_from(missing).unwrap_or_default()));
+                self.write_frame(&frame).await
+            }
+            Step::Repeated(repeated) => {
+                let times = usize::try_from(self.amount(&repeated.times)?).unwrap_or_default();
+                let (before, after) = (self.fill(&repeated.before)?, self.fill(&repeated.after)?);
+                self.write(&[before, repeated.part.repeat(times), after].concat()).await
             }
             Step::Binary(digits) => {
-                let bytes = hexadecimal(digits)?;
+                let bytes = hexadecimal(&self.fill(digits)?)?;
                 self.note(Origin::Suite, &format!("(binary, {} bytes)", bytes.len()));
                 let written = self.link()?.binary(bytes).await;
                 self.written(written)
             }
             Step::Fragments(parts) => {
                 self.note(Origin::Suite, &format!("(in {} fragments) {}", parts.len(), parts.concat()));
+                let parts = parts.iter().map(|part| part.as_bytes().to_vec()).collect();
+                let written = self.link()?.fragments(parts).await;
+                self.written(written)
+            }
+            Step::ByteFragments(parts) => {
+                self.note(Origin::Suite, &format!("(in {} fragments, the bytes {})", parts.len(), parts.join(" ")));
+                let parts = parts.iter().map(|digits| hexadecimal(digits)).collect::<Result<_, _>>()?;
                 let written = self.link()?.fragments(parts).await;
                 self.written(written)
             }
             Step::Bytes(digits) => {
+                let digits = &self.fill(digits)?;
                 let bytes = hexadecimal(digits)?;
                 self.note(Origin::Suite, &format!("(text frame of the bytes {digits})"));
                 let written = self.link()?.bytes(bytes).await;
@@ -185,8 +227,14 @@ impl Play {
             Step::ExpectOneOf(patterns) => self.expect(patterns).await,
             Step::Until(pattern) => self.until(pattern, &[]).await,
             Step::UntilWithout(both) => self.until(&both.until, &both.never).await,
+            Step::UntilAll(patterns) => self.until_all(patterns).await,
             Step::Closed(closed) => self.closed(closed).await,
             Step::Silence(_) => self.silence().await,
+            Step::ControlPing(_) => {
+                self.note(Origin::Suite, "(ping of the WebSocket)");
+                let written = self.link()?.control_ping().await;
+                self.written(written)
+            }
             Step::Mute(mute) => {
                 self.mute = *mute;
                 Ok(())
@@ -201,16 +249,31 @@ impl Play {
             Step::Bye(code) => self.bye(*code).await,
             Step::Close(code) => self.close(*code).await,
             Step::Use(name) => {
-                self.current.clone_from(name);
+                self.current = self.fill(name)?;
                 Ok(())
             }
+            Step::Kept(kept) => {
+                let found = Value::Object(self.kept.clone().into_iter().collect());
+                pattern::matches(kept, Some(&found), &mut self.kept)
+                    .map_err(|reason| Broken::failed(kept.to_string(), reason))
+            }
+            Step::Stop(_) => self.stop().await,
+            Step::Unlogged(texts) => self.unlogged(texts).await,
             Step::Order(order) => self.order(order),
             Step::Observe(pattern) => self.observe(pattern, &[]).await,
             Step::ObserveWithout(both) => self.observe(&both.until, &both.never).await,
             Step::ObserveAll(patterns) => self.observe_all(patterns).await,
             Step::Redacted(_) => self.redacted(),
+            Step::Took(milliseconds) => {
+                let took = self.since.elapsed().as_millis();
+                self.since = Instant::now();
+                if took >= u128::from(*milliseconds) {
+                    return Ok(());
+                }
+                Err(Broken::failed(format!("at least {milliseconds} ms"), format!("{took} ms")))
+            }
             Step::Repeat(repeat) => {
-                for index in 1..=repeat.times {
+                for index in 1..=self.amount(&repeat.times)? {
                     self.kept.insert("index".to_owned(), Value::from(index));
                     for step in &repeat.steps {
                         Box::pin(self.step(step)).await?;
@@ -219,14 +282,23 @@ impl Play {
                 Ok(())
             }
             Step::Pause(milliseconds) => {
-                tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+                tokio::time::sleep(Duration::from_millis(self.amount(milliseconds)?)).await;
                 Ok(())
             }
             Step::Within(milliseconds) => {
-                self.patience = Duration::from_millis(*milliseconds);
+                self.patience = Duration::from_millis(self.amount(milliseconds)?);
                 Ok(())
             }
         }
+    }
+
+    fn amount(&self, amount: &Amount) -> Result<u64, Broken> {
+        amount.of(&self.kept).map_err(Broken::Impossible)
+    }
+
+    fn fill(&self, text: &str) -> Result<String, Broken> {
+        let filled = pattern::filled(&Value::from(text), &self.kept).map_err(Broken::Impossible)?;
+        Ok(filled.as_str().map_or_else(|| filled.to_string(), str::to_owned))
     }
 
     fn note(&mut self, origin: Origin, text: &str) {
@@ -269,8 +341,13 @@ fn words(step: &Step) -> String {
         Step::Text(text) => format!("write the text {text}"),
         Step::Large(bytes) => format!("write a text message of {bytes} bytes"),
         Step::Padded(padded) => format!("write {} in {} bytes", padded.frame, padded.bytes),
+        Step::Repeated(repeated) => {
+            let Repeated { before, part, times, after } = repeated;
+            format!("write {before}, {times} times {part}, {after}")
+        }
         Step::Binary(_) => "write a binary message".to_owned(),
         Step::Fragments(parts) => format!("write {} in {} fragments", parts.concat(), parts.len()),
+        Step::ByteFragments(parts) => format!("write the bytes {} in {} fragments", parts.join(" "), parts.len()),
         Step::Bytes(digits) => format!("write a text frame of the bytes {digits}"),
         Step::Expect(pattern) => format!("expect {pattern}"),
         Step::ExpectOneOf(patterns) => {
@@ -278,11 +355,18 @@ fn words(step: &Step) -> String {
         }
         Step::Until(pattern) => format!("read until {pattern}"),
         Step::UntilWithout(both) => format!("read until {}", both.until),
+        Step::UntilAll(patterns) => {
+            format!("read until {}", patterns.iter().map(Value::to_string).collect::<Vec<_>>().join(" and "))
+        }
+        Step::Kept(kept) => format!("expect {kept} of what was kept"),
+        Step::Stop(_) => "ask the server to go away".to_owned(),
+        Step::Unlogged(_) => "look for secrets in the server's log".to_owned(),
         Step::Closed(closed) if closed.codes.is_empty() => "expect a close".to_owned(),
         Step::Closed(closed) => {
             format!("expect a close with {}", closed.codes.iter().map(u16::to_string).collect::<Vec<_>>().join(" or "))
         }
         Step::Silence(_) => "ping, and expect nothing before the pong".to_owned(),
+        Step::ControlPing(_) => "write a ping of the WebSocket itself".to_owned(),
         Step::Mute(_) => "answer no ping".to_owned(),
         Step::Cut(_) => "break the connection off".to_owned(),
         Step::Bye(code) => format!("say bye with {code}, and close"),
@@ -295,6 +379,7 @@ fn words(step: &Step) -> String {
             "expect the client to report {}",
             patterns.iter().map(Value::to_string).collect::<Vec<_>>().join(", and ")
         ),
+        Step::Took(milliseconds) => format!("expect that all this took {milliseconds} ms at least"),
         Step::Redacted(_) => "look for tokens in what the client has said".to_owned(),
         Step::Repeat(repeat) => format!("do {} steps {} times", repeat.steps.len(), repeat.times),
         Step::Pause(milliseconds) => format!("wait {milliseconds} ms"),

@@ -116,6 +116,7 @@ impl Testee {
         let path = format!("/case/{id}");
         Run {
             url: format!("ws://{}{path}", self.host.address),
+            authority: self.host.address.to_string(),
             upgrades: self.host.expect(&id),
             reports,
             options: Map::new(),
@@ -155,6 +156,8 @@ pub struct Run {
     pub id: String,
     /// The address that the client is given.
     pub url: String,
+    /// The host and port in it.
+    pub authority: String,
     /// The path in it.
     pub path: String,
     /// Requests to upgrade by that path.

@@ -128,6 +128,8 @@ impl Copy {
         };
         drop(watch);
         if signals::asked_to_stop() {
+            // Cargo may be gone already, and what it started may not.
+            signals::terminate_group(child.id());
             return Err("interrupted".to_owned());
         }
         let Some(status) = status else { return Ok(Verdict::Hangs) };

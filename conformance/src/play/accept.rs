@@ -33,6 +33,8 @@ impl Play {
             return Err(Broken::failed(format!("a connection to {}", run.path), format!("one to {}", upgrade.path)));
         }
         let riding = upgrade.hello().map(str::to_owned);
+        let bearer = upgrade.bearer.clone();
+        self.script.open();
         self.note(Origin::Peer, &format!("(upgrade{})", if riding.is_some() { " with hello" } else { "" }));
         if !upgrade.offers_first() {
             let offered = upgrade.protocols.join(", ");
@@ -72,6 +74,7 @@ impl Play {
                 let hello: Value = serde_json::from_slice(&bytes)
                     .map_err(|error| Broken::failed("a hello in JSON", error.to_string()))?;
                 self.note(Origin::Peer, &hello.to_string());
+                self.kept.insert("text".to_owned(), Value::from(String::from_utf8_lossy(&bytes)));
                 ("upgrade", hello)
             }
             None if accept.wait == Some(false) => return Ok(()),
@@ -84,6 +87,11 @@ impl Play {
         }
         pattern::matches(&pattern, Some(&hello), &mut self.kept)
             .map_err(|reason| Broken::failed(pattern.to_string(), format!("{hello} ({reason})")))?;
+        if let Some(pattern) = &accept.token {
+            let token = hello["auth"]["token"].as_str().map(str::to_owned).or(bearer).map(Value::from);
+            pattern::matches(pattern, token.as_ref(), &mut self.kept)
+                .map_err(|reason| Broken::failed(format!("the token {pattern}"), reason))?;
+        }
         self.script.hello = hello;
         Ok(())
     }
@@ -126,8 +134,7 @@ impl Play {
         let waited = arrived.saturating_duration_since(ended).as_millis() as u64;
         for (limit, kept) in [(&accept.after, true), (&accept.before, false)] {
             let Some(limit) = limit else { continue };
-            let limit = pattern::filled(limit, &self.kept).map_err(Broken::Impossible)?;
-            let limit = limit.as_u64().ok_or_else(|| Broken::Impossible(format!("`{limit}` is no time")))?;
+            let limit = limit.of(&self.kept).map_err(Broken::Impossible)?;
             if kept != (waited >= limit) {
                 let expected = if kept { "not earlier" } else { "not later" };
                 return Err(Broken::failed(

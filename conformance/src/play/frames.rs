@@ -5,7 +5,9 @@ use crate::case::Closed;
 use crate::link::Inbound;
 use crate::log::Origin;
 use crate::pattern;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::time::timeout;
 
@@ -21,6 +23,10 @@ impl Play {
         self.note(Origin::Suite, text);
         let written = self.link()?.text(text).await;
         self.written(written)
+    }
+
+    pub(super) async fn write_frame(&mut self, frame: &Value) -> Result<(), Broken> {
+        self.write(&text_of(frame)).await
     }
 
     /// A peer that has closed already says so when it is read: to have been unable to write is no verdict.
@@ -45,14 +51,15 @@ impl Play {
             match inbound {
                 Inbound::Text(text) => {
                     self.note(Origin::Peer, &text);
-                    let frame: Value = serde_json::from_str(&text)
+                    let frame = lenient(&text)
                         .map_err(|error| Broken::failed(awaited, format!("a text that is no JSON: {error}")))?;
+                    self.note_stage(&frame);
                     self.kept.insert("text".to_owned(), Value::from(text));
                     self.script.read(&frame);
                     if frame["type"] == "ping" && !awaited.contains("\"ping\"") {
                         if !self.mute {
                             let pong = json!({ "type": "pong", "nonce": frame["nonce"] });
-                            self.write(&pong.to_string()).await?;
+                            self.write_frame(&pong).await?;
                         }
                         continue;
                     }
@@ -96,8 +103,26 @@ impl Play {
         Err(Broken::failed(awaited, format!("{frame} ({})", reasons.join("; "))))
     }
 
+    /// Frames that match each of these, in any order.
+    pub(super) async fn until_all(&mut self, patterns: &[Value]) -> Result<(), Broken> {
+        let mut open: Vec<&Value> = patterns.iter().collect();
+        while !open.is_empty() {
+            let awaited = open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", and ");
+            let frame = self.frame(&awaited).await?;
+            let kept = &mut self.kept;
+            if let Some(at) = open.iter().position(|pattern| pattern::matches(pattern, Some(&frame), kept).is_ok()) {
+                open.remove(at);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn until(&mut self, pattern: &Value, never: &[Value]) -> Result<(), Broken> {
-        let awaited = pattern.to_string();
+        let mut awaited = pattern.to_string();
+        if !never.is_empty() {
+            let never = never.iter().map(Value::to_string).collect::<Vec<_>>().join(" and no ");
+            awaited = format!("{awaited}, and before it no {never}");
+        }
         loop {
             let frame = self.frame(&awaited).await?;
             if pattern::matches(pattern, Some(&frame), &mut self.kept).is_ok() {
@@ -105,7 +130,7 @@ impl Play {
             }
             for forbidden in never {
                 if pattern::matches(forbidden, Some(&frame), &mut self.kept.clone()).is_ok() {
-                    return Err(Broken::failed(format!("no {forbidden} before {awaited}"), frame.to_string()));
+                    return Err(Broken::failed(format!("no {forbidden} before {pattern}"), frame.to_string()));
                 }
             }
         }
@@ -121,6 +146,13 @@ impl Play {
                     return Err(Broken::failed(format!("{awaited}, alone"), frame.to_string()));
                 }
                 Came::Frame(frame) if frame["type"] == "bye" => bye = Some(frame),
+                Came::Frame(frame)
+                    if closed.never.iter().any(|never| {
+                        pattern::matches(never, Some(&frame), &mut self.kept.clone()).is_ok()
+                    }) =>
+                {
+                    return Err(Broken::failed(format!("{awaited}, and nothing else"), frame.to_string()));
+                }
                 // What was under way may still come before the last words.
                 Came::Frame(frame) if bye.is_none() => drop(frame),
                 Came::Frame(frame) => return Err(Broken::failed(awaited, format!("{frame} after `bye`"))),
@@ -165,16 +197,20 @@ impl Play {
 
     /// A ping is answered, and nothing but pings of the other end comes before the answer.
     pub(super) async fn silence(&mut self) -> Result<(), Broken> {
+        if matches!(self.peer, Peer::Client(_)) {
+            // What was ordered may still be on its way to the client.
+            self.sync().await?;
+        }
         self.probes += 1;
         let nonce = format!("silence-{}", self.probes);
-        self.write(&json!({ "type": "ping", "nonce": nonce }).to_string()).await?;
+        self.write_frame(&json!({ "type": "ping", "nonce": nonce })).await?;
         let pong = json!({ "type": "pong", "nonce": nonce });
         self.expect(std::slice::from_ref(&pong)).await
     }
 
     pub(super) async fn bye(&mut self, code: u16) -> Result<(), Broken> {
         let bye = json!({ "type": "bye", "code": code, "reason": "the case is over" });
-        self.write(&bye.to_string()).await?;
+        self.write_frame(&bye).await?;
         self.close(code).await
     }
 
@@ -199,10 +235,16 @@ impl Play {
         }
     }
 
+    fn note_stage(&mut self, frame: &Value) {
+        let stage = frame["stage"].as_str().unwrap_or_default();
+        if let (true, Some(index)) = (frame["type"] == "stage", STAGES.iter().position(|known| *known == stage)) {
+            self.reached.insert(self.current.clone(), index + 1);
+        }
+    }
+
     /// Reads stages, in their order, up to `ready`.
     async fn come_to_ready(&mut self, pattern: &Map<String, Value>) -> Result<(), Broken> {
-        const STAGES: [&str; 3] = ["ACCEPTED", "AUTHENTICATED", "SERVICES_READY"];
-        let mut next = usize::from(self.kept.contains_key("accepted"));
+        let mut next = self.reached.get(&self.current).copied().unwrap_or_default();
         loop {
             let awaited = if next < STAGES.len() { format!("`stage {}`", STAGES[next]) } else { "`ready`".to_owned() };
             let frame = self.frame(&awaited).await?;
@@ -233,6 +275,35 @@ impl Play {
             }
         }
     }
+}
+
+/// The stages before `ready`, in their order.
+const STAGES: [&str; 3] = ["ACCEPTED", "AUTHENTICATED", "SERVICES_READY"];
+
+/// A frame as text, with its type first, as the specification would have it.
+pub(super) fn text_of(frame: &Value) -> String {
+    let Some(members) = frame.as_object().filter(|members| members.contains_key("type")) else {
+        return frame.to_string();
+    };
+    let rest = members.iter().filter(|(name, _)| *name != "type");
+    let mut text = format!("{{\"type\":{}", frame["type"]);
+    for (name, value) in rest {
+        text.push_str(&format!(",{}:{value}", Value::from(name.as_str())));
+    }
+    text.push('}');
+    text
+}
+
+/// A frame as a value. A payload may be JSON that no value can hold, such as half of a surrogate pair: then it stands
+/// there as its text.
+fn lenient(text: &str) -> Result<Value, serde_json::Error> {
+    let error = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Err(error) };
+    let value = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::from(raw.get()));
+    Ok(Value::Object(members.into_iter().map(|(name, raw)| (name, value(raw))).collect()))
 }
 
 /// Puts members over members; null takes one away.

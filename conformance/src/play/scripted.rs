@@ -15,11 +15,31 @@ pub(crate) struct Script {
     sessions: u64,
     grants: u64,
     connections: u64,
+    /// How many stages were said on the latest connection.
+    stages: usize,
     /// The highest id that was read in the session.
     received: u64,
 }
 
+/// The stages before `ready`.
+const STAGES: [&str; 3] = ["ACCEPTED", "AUTHENTICATED", "SERVICES_READY"];
+
 impl Script {
+    /// A connection was taken in.
+    pub(super) fn open(&mut self) {
+        self.connections += 1;
+        self.stages = 0;
+        self.hello = Value::Null;
+    }
+
+    pub(super) fn wrote(&mut self, frame: &Value) {
+        if frame["type"] == "stage"
+            && let Some(at) = STAGES.iter().position(|stage| frame["stage"] == *stage)
+        {
+            self.stages = at + 1;
+        }
+    }
+
     pub(super) fn read(&mut self, frame: &Value) {
         if frame["type"] == "send" {
             self.received = self.received.max(frame["id"].as_u64().unwrap_or_default());
@@ -33,14 +53,12 @@ impl Script {
 }
 
 impl Play {
-    /// Says every stage and `ready`. What the hello asks for is granted; a session that it asks for is resumed, and all that
+    /// Says every stage that was not said yet, and `ready`. What the hello asks for is granted; a session that it asks for is resumed, and all that
     /// was read of it has been taken.
     pub(super) async fn say_ready(&mut self, over: &Map<String, Value>) -> Result<(), Broken> {
         let Peer::Client(run) = &self.peer else {
             return Err(Broken::Impossible("only to a client `ready` is said".to_owned()));
         };
-        self.script.connections += 1;
-        let connection = format!("connection-{}", self.script.connections);
         let capabilities: Vec<&str> = [("resume", run.has("resume")), ("answers", run.has("answers"))]
             .into_iter()
             .filter(|(level, offered)| *offered && self.script.speaks(level))
@@ -72,10 +90,13 @@ impl Play {
         for (name, value) in [("session", &ready["session"]["id"]), ("session_token", &ready["session"]["token"])] {
             self.kept.insert(name.to_owned(), value.clone());
         }
-        self.write(&json!({ "type": "stage", "stage": "ACCEPTED", "connection": connection }).to_string()).await?;
-        for stage in ["AUTHENTICATED", "SERVICES_READY"] {
-            self.write(&json!({ "type": "stage", "stage": stage }).to_string()).await?;
+        for (at, stage) in STAGES.iter().enumerate().skip(self.script.stages) {
+            let mut news = json!({ "type": "stage", "stage": stage });
+            if at == 0 {
+                news["connection"] = json!(format!("connection-{}", self.script.connections));
+            }
+            self.write_frame(&news).await?;
         }
-        self.write(&ready.to_string()).await
+        self.write_frame(&ready).await
     }
 }

@@ -60,7 +60,26 @@ impl Play {
         }
     }
 
+    /// Everything that was ordered has been given to the client.
+    pub(super) async fn sync(&mut self) -> Result<(), Broken> {
+        self.order(&json!({ "op": "sync" }))?;
+        loop {
+            let report = self.next_report("a report that all orders were carried out").await?;
+            if report["on"] == "synced" {
+                return Ok(());
+            }
+            self.unread.push_back(report);
+        }
+    }
+
     async fn report(&mut self, awaited: &str) -> Result<Value, Broken> {
+        match self.unread.pop_front() {
+            Some(report) => Ok(report),
+            None => self.next_report(awaited).await,
+        }
+    }
+
+    async fn next_report(&mut self, awaited: &str) -> Result<Value, Broken> {
         self.bury();
         let patience = self.patience;
         let Peer::Client(run) = &mut self.peer else { return Err(not_a_client("observe")) };

@@ -1,9 +1,9 @@
 //! Opening connections to a server.
 
-use super::frames::merge;
+use super::frames::{merge, text_of};
 use super::{Broken, Peer, Play};
 use crate::case::Connect;
-use crate::link::{Dialled, Link};
+use crate::dial::{Dialled, Request, Selected, dial};
 use crate::log::Origin;
 use crate::pattern;
 use base64::Engine;
@@ -14,63 +14,69 @@ use tokio::time::timeout;
 
 impl Play {
     pub(super) async fn connect(&mut self, connect: &Connect) -> Result<(), Broken> {
-        self.current = connect.name.clone().unwrap_or_else(|| "main".to_owned());
+        let name = connect.name.as_deref().unwrap_or("main");
+        self.current = self.fill(name)?;
         self.kept.remove("accepted");
+        self.closing.remove(&self.current);
         let hello = self.hello(connect).await?;
-        let Peer::Server { url, .. } = &self.peer else {
-            return Err(Broken::Impossible("`connect` is for cases that judge servers".to_owned()));
-        };
         let place = connect.hello.as_deref().unwrap_or("frame");
-        let mut protocols = connect.protocols.clone().unwrap_or_else(|| vec![SUBPROTOCOL.to_owned()]);
+        let entry = format!("{HELLO_PREFIX}{}", URL_SAFE_NO_PAD.encode(&hello));
+        self.kept.insert("hello".to_owned(), Value::from(entry.as_str()));
+        self.kept.insert("hello_text".to_owned(), Value::from(hello.as_str()));
+        let mut protocols = match &connect.protocols {
+            None => vec![SUBPROTOCOL.to_owned()],
+            Some(written) => written.iter().map(|entry| self.fill(entry)).collect::<Result<_, _>>()?,
+        };
         if place == "upgrade" {
-            protocols.push(format!("{HELLO_PREFIX}{}", URL_SAFE_NO_PAD.encode(hello.to_string())));
+            protocols.push(entry);
         }
-        let dialled = timeout(self.patience, Link::dial(url, connect, &protocols)).await;
-        let where_to = connect.path.clone().unwrap_or_default();
-        self.note(
-            Origin::Suite,
-            &format!("(upgrade {where_to}{})", if place == "upgrade" { " with hello" } else { "" }),
-        );
+        let Peer::Server { url, .. } = &self.peer else { return Err(not_a_server("connect")) };
+        let url = url.clone();
+        let origin = url.replacen("ws", "http", 1);
+        let authority = origin.split('/').nth(2).unwrap_or_default().to_owned();
+        let scheme = origin.split(':').next().unwrap_or_default();
+        self.kept.insert("origin".to_owned(), Value::from(format!("{scheme}://{authority}")));
+        self.kept.insert("authority".to_owned(), Value::from(authority));
+        let mut headers = Vec::new();
+        for (name, value) in &connect.headers {
+            headers.push((name.clone(), self.fill(value)?));
+        }
+        let request = Request { url, path: connect.path.clone(), protocols, headers };
+        let dialled = timeout(self.patience, dial(&request)).await;
+        let riding = if place == "upgrade" { " with hello" } else { "" };
+        self.note(Origin::Suite, &format!("(upgrade {}{riding})", connect.path.as_deref().unwrap_or_default()));
         if place == "upgrade" {
-            self.note(Origin::Suite, &hello.to_string());
+            self.note(Origin::Suite, &hello);
         }
-        let dialled = match dialled {
-            Ok(Ok(dialled)) => dialled,
-            Ok(Err(error)) => return Err(Broken::failed("an answer to the upgrade", error)),
+        match dialled {
             Err(_) => return Err(Broken::failed("an answer to the upgrade", "none in time")),
-        };
-        let (link, selected) = match (dialled, &connect.refused) {
-            (Dialled::Refused(status), Some(allowed)) if allowed.contains(&status) => {
+            Ok(Err(error)) => return Err(Broken::failed("an answer to the upgrade", error)),
+            Ok(Ok(Dialled::Refused(status))) => {
                 self.note(Origin::Peer, &format!("(HTTP {status})"));
-                return Ok(());
+                return match &connect.refused {
+                    Some(allowed) if allowed.contains(&status) => Ok(()),
+                    Some(allowed) => Err(Broken::failed(format!("HTTP {allowed:?}"), format!("HTTP {status}"))),
+                    None => Err(Broken::failed("HTTP 101", format!("HTTP {status}"))),
+                };
             }
-            (Dialled::Refused(status), _) => {
-                self.note(Origin::Peer, &format!("(HTTP {status})"));
-                return Err(Broken::failed("HTTP 101", format!("HTTP {status}")));
+            Ok(Ok(Dialled::Open(link, selected))) => {
+                let protocol = selected.protocol.as_deref().unwrap_or("none");
+                self.note(Origin::Peer, &format!("(HTTP 101, subprotocol {protocol})"));
+                self.links.insert(self.current.clone(), *link);
+                self.reached.remove(&self.current);
+                check(connect, &request.protocols, &selected)?;
             }
-            (Dialled::Open(_, _), Some(allowed)) => {
-                return Err(Broken::failed(format!("HTTP {allowed:?}"), "HTTP 101"));
-            }
-            (Dialled::Open(link, selected), None) => (link, selected),
-        };
-        let name = selected.as_deref().unwrap_or("none");
-        self.note(Origin::Peer, &format!("(HTTP 101, subprotocol {name})"));
-        if protocols.first().is_some_and(|first| first == SUBPROTOCOL) && name != SUBPROTOCOL {
-            return Err(Broken::failed(format!("the subprotocol {SUBPROTOCOL}"), name.to_owned()));
         }
-        self.links.insert(self.current.clone(), link);
         match place {
-            "frame" => self.write(&hello.to_string()).await,
+            "frame" => self.write(&hello).await,
             "upgrade" | "none" => Ok(()),
             other => Err(Broken::Impossible(format!("`{other}` is no place for a hello"))),
         }
     }
 
     /// The hello of a connection.
-    async fn hello(&mut self, connect: &Connect) -> Result<Value, Broken> {
-        let Peer::Server { credentials, .. } = &self.peer else {
-            return Err(Broken::Impossible("`connect` is for cases that judge servers".to_owned()));
-        };
+    async fn hello(&mut self, connect: &Connect) -> Result<String, Broken> {
+        let Peer::Server { credentials, .. } = &self.peer else { return Err(not_a_server("connect")) };
         let subject = connect.subject.as_deref().unwrap_or("alice");
         let token = match &connect.token {
             Some(token) => token.clone(),
@@ -86,9 +92,35 @@ impl Play {
         if token.is_empty() {
             merge(&mut hello, json!({ "auth": null }));
         }
+        self.kept.insert("token".to_owned(), Value::from(token));
         let with = pattern::filled(&Value::Object(connect.with.clone()), &self.kept).map_err(Broken::Impossible)?;
         merge(&mut hello, with);
-        self.kept.insert("token".to_owned(), Value::from(token));
-        Ok(hello)
+        if let Some(size) = connect.size {
+            hello["padding"] = json!("");
+            hello["padding"] = json!("x".repeat(size.saturating_sub(hello.to_string().len())));
+        }
+        Ok(text_of(&hello))
     }
+}
+
+/// What a server may select: no extension, no hello, and just what was wanted.
+fn check(connect: &Connect, offered: &[String], selected: &Selected) -> Result<(), Broken> {
+    if let Some(refused) = &connect.refused {
+        return Err(Broken::failed(format!("HTTP {refused:?}"), "HTTP 101"));
+    }
+    if let Some(extensions) = &selected.extensions {
+        return Err(Broken::failed("no extension", format!("the extensions {extensions}")));
+    }
+    let name = selected.protocol.as_deref().unwrap_or("none");
+    let first = offered.first().is_some_and(|first| first == SUBPROTOCOL);
+    let wanted = connect.selected.as_deref().or(first.then_some(SUBPROTOCOL));
+    match wanted {
+        Some(wanted) if wanted != name => Err(Broken::failed(format!("the subprotocol {wanted}"), name)),
+        None if name.starts_with(HELLO_PREFIX) => Err(Broken::failed("another subprotocol than the hello", name)),
+        _ => Ok(()),
+    }
+}
+
+fn not_a_server(step: &str) -> Broken {
+    Broken::Impossible(format!("`{step}` is for cases that judge servers"))
 }

@@ -4,6 +4,10 @@ use crate::log::Origin;
 use crate::verdict::{Counts, Judged, Verdict};
 use std::fmt::Write as _;
 
+/// Lines of a transcript that are shown, from its beginning and from its end.
+const FIRST_LINES: usize = 12;
+const LAST_LINES: usize = 30;
+
 /// What went wrong with one case: what was done, the rule, expected, actual, and the frames.
 pub fn problem(judged: &Judged) -> String {
     let case = &judged.case;
@@ -31,7 +35,14 @@ pub fn problem(judged: &Judged) -> String {
         let _ = writeln!(text, "  actual    {actual}");
     }
     let several = played.lines.iter().any(|line| line.connection != "main");
-    for line in &played.lines {
+    let left_out = played.lines.len().saturating_sub(FIRST_LINES + LAST_LINES);
+    for (index, line) in played.lines.iter().enumerate() {
+        if left_out > 0 && index == FIRST_LINES {
+            let _ = writeln!(text, "  … {left_out} lines; the report by --json has them …");
+        }
+        if (FIRST_LINES..FIRST_LINES + left_out).contains(&index) {
+            continue;
+        }
         let arrow = match line.origin {
             Origin::Suite => "-->",
             Origin::Peer => "<--",

@@ -25,32 +25,44 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "api")]
 mod answer;
+#[cfg(feature = "api")]
 mod client;
 #[doc(hidden)]
 pub mod clock;
+#[cfg(feature = "api")]
 mod connect;
+#[cfg(feature = "api")]
 mod driver;
 #[doc(hidden)]
 pub mod engine;
+#[cfg(feature = "api")]
 mod error;
+#[cfg(feature = "api")]
 mod front;
+#[cfg(feature = "api")]
 mod messages;
+#[cfg(feature = "api")]
 mod options;
 #[doc(hidden)]
 pub mod remedy;
+#[cfg(feature = "api")]
 mod sending;
 #[doc(hidden)]
 pub mod transport;
 
-pub use answer::{Answer, AnswerPart};
-pub use client::Client;
-pub use connect::connect;
-pub use error::{AnswerError, ConnectError, SendError, SlowConsumer};
-pub use messages::{Message, Messages, States};
-pub use options::{Options, SendOptions};
+#[cfg(feature = "api")]
+pub use self::{
+    answer::{Answer, AnswerPart},
+    client::Client,
+    connect::connect,
+    error::{AnswerError, ConnectError, SendError, SlowConsumer},
+    messages::{Message, Messages, States},
+    options::{Options, SendOptions},
+    sending::{Acknowledged, Sending},
+};
 pub use readywire_protocol::client::{ClientState as State, End, StateChange, TokenFailure};
-pub use sending::{Acknowledged, Sending};
 
 /// The example of the project's README, held to the code.
 #[cfg(doctest)]

@@ -1,6 +1,6 @@
 //! Sends: decided once, processed once.
 
-use crate::peer::{Raw, hello_as, resuming, served, started, switch, with_handlers};
+use crate::peer::{HOUR, PATIENCE, Raw, hello_as, resuming, served, started, switch, with_handlers};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::json::Payload;
@@ -42,8 +42,10 @@ async fn a_retried_send_is_answered_again_and_not_processed_twice() {
     switch(&server, json!({ "lose_acks": 100 }));
     raw.ask(1, "enter", Value::Null).await;
     raw.ask(2, "unheard of", Value::Null).await;
-    raw.message(1).await;
-    assert_eq!(raw.until("nack").await["id"], 2);
+    // The nack goes out at once, the answer when it is there.
+    let mut seen = [raw.frame().await["type"].clone(), raw.frame().await["type"].clone()];
+    seen.sort_by_key(Value::to_string);
+    assert_eq!(seen, ["message", "nack"]);
     switch(&server, json!({ "cut": true, "lose_acks": 0 }));
     raw.cut().await;
 
@@ -109,6 +111,8 @@ async fn a_key_is_recognised_in_another_session_and_for_its_subject_alone() {
 async fn two_ends_that_both_have_much_to_say_do_not_wait_for_each_other() {
     let mut parts = with_handlers(readywire_server::handlers::application());
     parts.config.inbox.bytes = 1 << 30;
+    // However long this client takes to begin reading.
+    parts.config.ping_timeout = HOUR;
     let server = served(parts).await;
     let mut hello = hello_as("alice");
     hello["window"] = json!({ "messages": 100_000, "bytes": 1 << 30 });
@@ -116,12 +120,12 @@ async fn two_ends_that_both_have_much_to_say_do_not_wait_for_each_other() {
     // More than the buffers between the two hold, each way, before the first answer is read.
     let text = "x".repeat(512 << 10);
     let writing = async {
-        for id in 1..=60 {
+        for id in 1..=40 {
             raw.ask(id, "echo", json!(text)).await;
         }
     };
-    tokio::time::timeout(crate::peer::PATIENCE, writing).await.expect("the server goes on reading");
-    for offset in 1..=60 {
+    tokio::time::timeout(3 * PATIENCE, writing).await.expect("the server goes on reading");
+    for offset in 1..=40 {
         assert_eq!(raw.message(offset).await["re"], offset);
     }
 }

@@ -119,6 +119,7 @@ pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, repo
             order = orders.recv() => match order {
                 None => return,
                 Some(order) if order["op"] == "token" => provide(&token, &order),
+                Some(order) if order["op"] == "sync" => reports.tell("synced", json!({})),
                 Some(order) => reports.trouble(&format!("there is no client yet for {order}")),
             },
             result = &mut connecting => match result {
@@ -218,6 +219,7 @@ impl Running {
                 }
             }
             "wake" => self.client.wake(),
+            "sync" => self.reports.tell("synced", json!({})),
             "close" => {
                 let client = self.client.clone();
                 self.closing = Some(Box::pin(async move { client.close().await }));

@@ -1,6 +1,5 @@
 //! The page's monotonic clock and its timers. They work in workers, too.
 
-use gloo_timers::future::TimeoutFuture;
 use readywire_protocol::time::{Duration, Instant, milliseconds};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -8,6 +7,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn elapsed() -> f64;
+
+    #[wasm_bindgen(js_namespace = Math)]
+    fn random() -> f64;
 }
 
 /// The time since the page began.
@@ -16,8 +18,9 @@ pub fn now() -> Instant {
 }
 
 /// Ends not before `duration` is over; may end early if that is far away, as any timer of the driver may.
+#[cfg(feature = "api")]
 pub async fn sleep(duration: Duration) {
-    TimeoutFuture::new(rounded_up(duration)).await;
+    gloo_timers::future::TimeoutFuture::new(rounded_up(duration)).await;
 }
 
 /// What to ask a timer of the page for: one that fires early against this clock would do nothing, and nobody would arm
@@ -29,5 +32,5 @@ pub fn rounded_up(duration: Duration) -> u32 {
 
 /// Something different each time, for jitter.
 pub fn seed() -> u64 {
-    (js_sys::Math::random() * u64::MAX as f64) as u64
+    (random() * u64::MAX as f64) as u64
 }

@@ -6,6 +6,8 @@ mod browser;
 mod native;
 
 #[cfg(target_arch = "wasm32")]
-pub use browser::{now, rounded_up, seed, sleep};
+pub use browser::{now, rounded_up, seed};
+#[cfg(all(target_arch = "wasm32", feature = "api"))]
+pub use browser::sleep;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{now, seed, sleep};

@@ -1,7 +1,7 @@
 //! WebSockets on this platform, and the tasks that carry them.
 //!
 //! Both platforms have the same names: [`open`] begins to connect and gives a [`Socket`]; what happens to it arrives in
-//! an [`EventReceiver`] as [`SocketEvent`], under the number that `open` was given.
+//! an [`EventSender`] as [`SocketEvent`], under the number that `open` was given.
 
 #[cfg(target_arch = "wasm32")]
 mod browser;
@@ -9,9 +9,9 @@ mod browser;
 mod native;
 
 #[cfg(target_arch = "wasm32")]
-pub use browser::{
-    EventReceiver, EventSender, Farewell, Socket, Task, TaskFn, TaskFuture, can_spawn, events, open, spawn,
-};
+pub use browser::{EventSender, Farewell, Socket, open};
+#[cfg(all(target_arch = "wasm32", feature = "api"))]
+pub use browser::{EventReceiver, Task, TaskFn, TaskFuture, can_spawn, events, spawn};
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{
     EventReceiver, EventSender, Farewell, Socket, Task, TaskFn, TaskFuture, can_spawn, events, open, spawn,

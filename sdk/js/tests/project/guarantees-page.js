@@ -80,7 +80,7 @@ globalThis.sendThroughCuts = async (url, token, { messages, window, cuts, prompt
   const results = Array.from({ length: messages }, () => []);
   const underWay = new Set();
   for (let index = 0; index < messages; index++) {
-    while (underWay.size === window || index >= (done + 1) * perCut + window) {
+    while (underWay.size === window || index >= (done + 1) * perCut) {
       await Promise.race([...underWay, new Promise((resolve) => (resume = resolve))]);
     }
     const send = client

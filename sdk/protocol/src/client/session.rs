@@ -342,6 +342,7 @@ impl Client {
         let dialling = matches!(self.phase, Phase::Dialling { .. });
         let mut loss = match frame {
             Some(frame) => Loss::local(frame.code, frame.reason),
+            None if dialling => Loss::local(1006, ""),
             None => Loss::local(1006, "the connection broke off"),
         };
         if dialling && loss.reason.is_empty() {

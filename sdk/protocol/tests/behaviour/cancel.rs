@@ -100,5 +100,21 @@ fn it_goes_with_a_send_to_its_next_session() {
     near.forget();
     near.hears(&frames::started_over());
     let written = near.writes();
-    assert!(!matches!(&written[..], [ClientFrame::Send(_)]), "sent and not stopped: {written:?}");
+    let [ClientFrame::Send(send), cancel] = &written[..] else { panic!("sent and stopped: {written:?}") };
+    assert_eq!((send.id, cancel), (2, &stop(2)));
+}
+
+/// Only what was cancelled is stopped, whatever else is written again.
+#[test]
+fn it_stops_no_other_answer() {
+    let mut near = Near::ready();
+    for handle in 1..=3 {
+        near.send(handle, answered());
+    }
+    cancel(&mut near, 2);
+    near.breaks_off();
+    near.resume(0);
+    let written = near.writes();
+    let stops: Vec<_> = written.iter().filter(|frame| matches!(frame, ClientFrame::Cancel { .. })).collect();
+    assert!(!stops.is_empty() && stops.iter().all(|frame| **frame == stop(2)), "{written:?}");
 }

@@ -14,6 +14,7 @@ mod outcome;
 mod queue;
 mod reoffer;
 mod resume;
+mod states;
 mod subject;
 mod window;
 

@@ -69,6 +69,19 @@ fn what_is_given_up_before_it_is_written_is_withdrawn() {
     assert_eq!(outcomes(&mut near), [outcome(2, "acknowledged 1")]);
 }
 
+#[test]
+fn what_waits_behind_a_withdrawn_send_goes_at_once() {
+    let mut near = Near::ready();
+    near.send_text(1, &"1".repeat(60), SendOptions::default());
+    near.send_text(2, &"2".repeat(60), SendOptions::default());
+    near.send(3, SendOptions::default());
+    assert_eq!(near.ids(), [1]);
+    near.client.abandon(near.now, 2);
+    near.settle();
+    assert_eq!(near.ids(), [2]);
+    assert_eq!(outcomes(&mut near), [outcome(2, "refused withdrawn")]);
+}
+
 /// Given up after it was written: nobody can tell, and its id is never written again; its place in the window is the
 /// server's to free.
 #[test]

@@ -103,3 +103,20 @@ fn a_smaller_limit_holds_for_what_is_written_again() {
     near.send(4, SendOptions::default());
     assert_eq!(near.ids(), [0; 0], "what is new waits behind what is written again");
 }
+
+/// Order is promised over ids: what was written before is written again before anything new, however small that is.
+#[test]
+fn nothing_new_passes_what_is_written_again() {
+    let mut near = ready(LIMITS);
+    near.send_text(1, &"1".repeat(60), SendOptions::default());
+    near.send_text(2, &"2".repeat(40), SendOptions::default());
+    near.send_text(3, "3", SendOptions::default());
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.forget();
+    near.hears(&limited(true, Limits { max_in_flight_bytes: 70, ..LIMITS }));
+    assert_eq!(near.ids(), [1]);
+    near.hears(&frames::ack(1));
+    assert_eq!(near.ids(), [2, 3]);
+}

@@ -8,7 +8,6 @@ use readywire_protocol::client::{Client, Command, TokenFailure};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::frame::Auth;
 use readywire_protocol::json::Payload;
-use readywire_protocol::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Device {
@@ -171,6 +170,3 @@ fn dial(scene: &mut Scene, number: u64, protocols: &[String], processes_up: &[us
     }
     scene.dial(number, protocols, process, hangs);
 }
-
-/// A deadline that no run may need, once nothing goes wrong any more.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(240);

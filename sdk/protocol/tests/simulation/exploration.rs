@@ -1,4 +1,5 @@
-//! Every interleaving of a small world: one send, one cut, one timer that comes at the wrong moment, and nothing left to chance.
+//! Every interleaving of a small world: one send, a cut or two, a timer that comes at the wrong moment, and nothing left to
+//! chance.
 
 use readywire_protocol::SUBPROTOCOL;
 use readywire_protocol::client::{Client, ClientEvent, Command, Outcome, SendOptions};
@@ -64,7 +65,7 @@ enum Move {
 }
 
 impl Small {
-    fn new(hello_in_upgrade: bool) -> Self {
+    fn new(hello_in_upgrade: bool, cuts: u32, early_timers: u32) -> Self {
         let config = ClientConfig { hello_in_upgrade, ..ClientConfig::default() };
         let mut client = Client::new(config, 1);
         client.connect(Instant::default());
@@ -74,8 +75,8 @@ impl Small {
             lines: Vec::new(),
             sessions: Sessions::new(ServerConfig::default()),
             to_send: true,
-            cuts: 1,
-            early_timers: 1,
+            cuts,
+            early_timers,
             processed: 0,
             outcome: None,
         };
@@ -356,10 +357,15 @@ fn hash(token: &str) -> SecretHash {
 }
 
 #[test]
-fn every_interleaving_of_one_send_and_one_cut_is_acknowledged_once() {
+fn every_interleaving_of_one_send_with_cuts_and_timers_is_acknowledged_once() {
     for hello_in_upgrade in [true, false] {
-        let (worlds, ends) = explore(Small::new(hello_in_upgrade));
-        println!("hello in the upgrade: {hello_in_upgrade}: {worlds} worlds, {ends} ends");
-        assert!(ends > 1, "more than one way leads to an end");
+        for (cuts, early_timers) in [(1, 1), (2, 0), (0, 2)] {
+            let (worlds, ends) = explore(Small::new(hello_in_upgrade, cuts, early_timers));
+            println!(
+                "hello in the upgrade: {hello_in_upgrade}, {cuts} cuts, {early_timers} early timers: {worlds} worlds, \
+                 {ends} ends"
+            );
+            assert!(ends > 1, "more than one way leads to an end");
+        }
     }
 }

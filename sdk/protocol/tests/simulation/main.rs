@@ -1,6 +1,7 @@
 //! Two real ends in one virtual world: the seed decides latency, cuts, failures and what both applications do.
 //!
-//! `READYWIRE_SEEDS=100000` runs that many worlds, `READYWIRE_SEED=17` runs one and prints what happened in it.
+//! `READYWIRE_SEEDS=100000` runs that many worlds, `READYWIRE_SEED=17` runs one; where a property does not hold, the end of
+//! the trace is printed, and the command that repeats it.
 
 mod cluster;
 mod coverage;
@@ -24,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
-use watch::Failure;
+use watch::{Failure, Trace};
 
 /// Worlds of the everyday run.
 const SEEDS: u64 = 10_000;
@@ -38,10 +39,8 @@ const TAIL: usize = 120;
 #[test]
 fn every_world_keeps_the_promises() {
     if let Some(seed) = number("READYWIRE_SEED") {
-        match world(seed, true) {
-            Ok(_) => println!("seed {seed}: every property holds"),
-            Err(failure) => panic!("{}", report(seed, &failure)),
-        }
+        replay(seed);
+        println!("seed {seed}: every property holds");
         return;
     }
     let seeds = number("READYWIRE_SEEDS").unwrap_or(SEEDS);
@@ -51,11 +50,8 @@ fn every_world_keeps_the_promises() {
         for (property, seed) in &violations {
             println!("violated, first by seed {seed}: {property}");
         }
-        // Once more, this time with its trace.
-        match world(*seed, true) {
-            Ok(_) => panic!("seed {seed} failed once and not again: the worlds are not deterministic"),
-            Err(failure) => panic!("{}", report(*seed, &failure)),
-        }
+        replay(*seed);
+        panic!("seed {seed} failed once and not again: the worlds are not deterministic");
     }
     println!(
         "{seeds} worlds in {:.1} s: {} connections, {} sends, {} steps",
@@ -89,7 +85,7 @@ fn batch(seeds: u64) -> (Coverage, BTreeMap<String, u64>) {
                     if seed >= seeds {
                         break;
                     }
-                    match world(seed, false) {
+                    match world(seed, None) {
                         Ok(seen) => coverage.add(&seen),
                         Err(failure) => {
                             failed.fetch_add(1, Ordering::Relaxed);
@@ -110,26 +106,33 @@ fn batch(seeds: u64) -> (Coverage, BTreeMap<String, u64>) {
 }
 
 /// A panic of either end is a failure like any other.
-fn world(seed: u64, traced: bool) -> Result<Coverage, Failure> {
-    catch_unwind(AssertUnwindSafe(|| world::run(seed, traced))).unwrap_or_else(|panic| {
+fn world(seed: u64, trace: Option<Trace>) -> Result<Coverage, Failure> {
+    catch_unwind(AssertUnwindSafe(|| world::run(seed, trace))).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
         let found = words.unwrap_or_default();
-        Err(Failure { property: "nothing panics".to_owned(), found, trace: Vec::new() })
+        Err(Failure { property: "nothing panics".to_owned(), found })
     })
 }
 
-fn report(seed: u64, failure: &Failure) -> String {
-    let skipped = failure.trace.len().saturating_sub(TAIL);
-    let mut lines = vec![format!("seed {seed}: the trace, without its first {skipped} lines")];
-    lines.extend(failure.trace.iter().skip(skipped).cloned());
-    lines.push(String::new());
-    lines.push(format!("violated: {}", failure.property));
-    lines.push(format!("found:    {}", failure.found));
-    lines.push(format!("replay:   READYWIRE_SEED={seed} cargo test -p readywire-protocol --test simulation"));
-    lines.join("\n")
+/// Runs a world with its trace, and panics with the end of that if a property does not hold.
+fn replay(seed: u64) {
+    let trace = Trace::default();
+    let Err(failure) = world(seed, Some(trace.clone())) else { return };
+    let trace = trace.borrow();
+    let tail = &trace[trace.len().saturating_sub(TAIL)..];
+    panic!(
+        "seed {seed}: the last {} of {} lines\n{}\n\nviolated: {}\nfound:    {}\nreplay:   READYWIRE_SEED={seed} cargo test \
+         -p readywire-protocol --test simulation",
+        tail.len(),
+        trace.len(),
+        tail.join("\n"),
+        failure.property,
+        failure.found
+    );
 }
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
+    let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
 }

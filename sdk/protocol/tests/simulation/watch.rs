@@ -8,7 +8,9 @@ use readywire_protocol::client::{ClientEvent, ClientState, Command, End, Outcome
 use readywire_protocol::close::Class;
 use readywire_protocol::frame::{ClientFrame, Hello, ServerFrame};
 use readywire_protocol::time::{Duration, Instant};
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// The most attempts to connect within a second and within ten, beyond those that the application asked for.
 const ATTEMPTS: [(Duration, usize); 2] = [(Duration::from_secs(1), 6), (Duration::from_secs(10), 13)];
@@ -21,8 +23,10 @@ pub(crate) const LATE: Duration = Duration::from_millis(40);
 pub(crate) struct Failure {
     pub(crate) property: String,
     pub(crate) found: String,
-    pub(crate) trace: Vec<String>,
 }
+
+/// What happened, line by line; outlives the world, should that panic.
+pub(crate) type Trace = Rc<RefCell<Vec<String>>>;
 
 /// Sees everything, changes nothing.
 #[derive(Clone, Debug)]
@@ -31,7 +35,7 @@ pub(crate) struct Watch {
     pub(crate) ledger: Ledger,
     pub(crate) failure: Option<Failure>,
     pub(crate) now: Instant,
-    trace: Option<Vec<String>>,
+    trace: Option<Trace>,
     wires: Vec<Wire>,
     attempts: VecDeque<Instant>,
     asked: u64,
@@ -48,13 +52,13 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(traced: bool, plan: &Plan) -> Self {
+    pub(crate) fn new(trace: Option<Trace>, plan: &Plan) -> Self {
         Self {
             coverage: Coverage::new(),
             ledger: Ledger::default(),
             failure: None,
             now: Instant::default(),
-            trace: traced.then(Vec::new),
+            trace,
             wires: Vec::new(),
             attempts: VecDeque::new(),
             asked: 0,
@@ -81,15 +85,14 @@ impl Watch {
 
     /// A line of the trace; made only if somebody will read it.
     pub(crate) fn note_line(&mut self, line: impl FnOnce() -> String) {
-        if let Some(trace) = &mut self.trace {
-            trace.push(format!("{:>9.3} {}", self.now.since_origin().as_secs_f64(), line()));
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().push(format!("{:>9.3} {}", self.now.since_origin().as_secs_f64(), line()));
         }
     }
 
     pub(crate) fn require(&mut self, kept: bool, property: &str, found: impl FnOnce() -> String) {
         if !kept && self.failure.is_none() {
-            let trace = self.trace.clone().unwrap_or_default();
-            self.failure = Some(Failure { property: property.to_owned(), found: found(), trace });
+            self.failure = Some(Failure { property: property.to_owned(), found: found() });
         }
     }
 

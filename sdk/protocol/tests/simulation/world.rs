@@ -2,16 +2,19 @@
 
 use crate::cluster::Cluster;
 use crate::coverage::Coverage;
-use crate::device::{Device, PATIENCE};
+use crate::device::Device;
 use crate::plan::{Action, Plan};
 use crate::random::Random;
 use crate::scene::{Happening, Scene};
-use crate::watch::{Failure, Watch};
+use crate::watch::{Failure, Trace, Watch};
 use readywire_protocol::client::ClientState;
-use readywire_protocol::time::Instant;
+use readywire_protocol::time::{Duration, Instant};
 
 /// The most steps that a world may take, and that may happen at one moment.
 const STEPS: (u64, u64) = (60_000, 4_000);
+
+/// Longer than any run may need once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 struct World {
     scene: Scene,
@@ -21,8 +24,8 @@ struct World {
 }
 
 /// Runs the world of a seed.
-pub(crate) fn run(seed: u64, traced: bool) -> Result<Coverage, Failure> {
-    let mut world = World::new(seed, traced);
+pub(crate) fn run(seed: u64, trace: Option<Trace>) -> Result<Coverage, Failure> {
+    let mut world = World::new(seed, trace);
     world.live();
     world.part();
     match world.scene.watch.failure.take() {
@@ -32,12 +35,12 @@ pub(crate) fn run(seed: u64, traced: bool) -> Result<Coverage, Failure> {
 }
 
 impl World {
-    fn new(seed: u64, traced: bool) -> Self {
+    fn new(seed: u64, trace: Option<Trace>) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random);
         let (actions, incidents) = (plan.actions(&mut random), plan.incidents(&mut random));
         let calm_at = plan.calm_at;
-        let mut watch = Watch::new(traced, &plan);
+        let mut watch = Watch::new(trace, &plan);
         watch.note_line(|| format!("{plan:?}"));
         let mut scene = Scene::new(plan, random, watch);
         for (at, action) in actions {
@@ -109,7 +112,7 @@ impl World {
 
     /// One step; tells whether there was one.
     fn step(&mut self) -> bool {
-        let tardy = std::time::Duration::from_millis(self.scene.plan.tardy);
+        let tardy = Duration::from_millis(self.scene.plan.tardy);
         let client = self.device.client.poll_timeout().map(|timer| timer + tardy);
         let server = self.cluster.poll_timeout();
         let agenda = self.scene.next_at();

@@ -159,26 +159,58 @@ fn taken_waits_for_company_for_fifty_milliseconds() {
     assert_eq!(near.timer(), Some(seconds(30)), "what it has already it does not tell twice");
 }
 
+/// A client that tells after two messages, or after ten bytes.
+fn with_a_small_window() -> Near {
+    let window = Window { messages: 4, bytes: 20 };
+    let mut near = Near::idle(ClientConfig { window, ..ClientConfig::default() });
+    near.connect();
+    near.reach(Stage::ProcessingReady);
+    near.forget();
+    near
+}
+
+/// Message `offset` comes, with so many bytes.
+fn message(near: &mut Near, offset: u64, bytes: usize) {
+    near.hears(&ServerFrame::Message(frames::message(offset, &"1".repeat(bytes))));
+}
+
+fn taken(offset: u64) -> [ClientFrame; 1] {
+    [ClientFrame::Taken { offset, topic: None }]
+}
+
 #[test]
 fn half_a_window_is_told_at_once() {
-    let window = Window { messages: 4, bytes: 20 };
-    let fresh = || {
-        let mut near = Near::idle(ClientConfig { window, ..ClientConfig::default() });
-        near.connect();
-        near.reach(Stage::ProcessingReady);
-        near.forget();
-        near
-    };
-    let mut near = fresh();
-    near.hears(&ServerFrame::Message(frames::message(1, "1")));
+    let mut near = with_a_small_window();
+    message(&mut near, 1, 1);
     assert_eq!(near.writes(), []);
-    near.hears(&ServerFrame::Message(frames::message(2, "1")));
-    assert_eq!(near.writes(), [ClientFrame::Taken { offset: 2, topic: None }], "half of the messages");
+    message(&mut near, 2, 1);
+    assert_eq!(near.writes(), taken(2), "half of the messages");
     assert_eq!(near.timer(), Some(seconds(30)), "and the timer is stopped");
 
-    let mut near = fresh();
-    near.hears(&ServerFrame::Message(frames::message(1, r#""12345678""#)));
-    assert_eq!(near.writes(), [ClientFrame::Taken { offset: 1, topic: None }], "half of the bytes");
+    let mut near = with_a_small_window();
+    message(&mut near, 1, 9);
+    assert_eq!(near.writes(), []);
+    message(&mut near, 2, 1);
+    assert_eq!(near.writes(), taken(2), "half of the bytes");
+    assert_eq!(near.timer(), Some(seconds(30)));
+}
+
+#[test]
+fn what_was_told_does_not_count_again() {
+    let mut near = with_a_small_window();
+    message(&mut near, 1, 9);
+    near.pass(milliseconds(50));
+    assert_eq!(near.writes(), taken(1));
+    message(&mut near, 2, 9);
+    assert_eq!(near.writes(), []);
+    near.breaks_off();
+    near.resume(0);
+    near.forget();
+    assert_eq!(near.timer(), Some(seconds(30)), "the hello has told it");
+    message(&mut near, 3, 9);
+    assert_eq!(near.writes(), []);
+    message(&mut near, 4, 1);
+    assert_eq!(near.writes(), taken(4));
 }
 
 #[test]
