@@ -101,9 +101,9 @@ pub enum Step {
     /// Breaks the connection off, without a close frame.
     Cut(bool),
     /// Closes, with a `bye` before the close frame.
-    Bye(u16),
+    Bye(Amount),
     /// Closes, with a close frame alone.
-    Close(u16),
+    Close(Amount),
     /// Goes on with another connection.
     Use(String),
     /// Lets the testee do something; judging a client.
@@ -167,7 +167,7 @@ pub struct Accept {
     /// The subprotocol to select: `readywire.v1` by default, `none` for none.
     pub protocol: Option<String>,
     /// An HTTP status in place of 101.
-    pub status: Option<u16>,
+    pub status: Option<Amount>,
     /// What the hello has to match, wherever it comes.
     pub hello: Option<Value>,
     /// `upgrade` or `frame`: where the hello has to come.
@@ -195,7 +195,7 @@ pub struct Begin {
     /// What the hello has to match.
     pub hello: Option<Value>,
     /// Members of `ready`, over the usual ones.
-    pub ready: Map<String, Value>,
+    pub ready: Option<Value>,
 }
 
 /// A frame of a certain size.
@@ -326,7 +326,8 @@ fn check_slug(id: &str, slug: &str) -> Result<(), String> {
 }
 
 fn understand(written: Written, side: Side) -> Result<Case, String> {
-    let Written { id, does, needs, strength, requires, settings, options, conditions, each: _, steps, afterwards } = written;
+    let Written { id, does, needs, strength, requires, settings, options, conditions, each: _, steps, afterwards } =
+        written;
     let (clause, slug) = id.split_once('/').ok_or_else(|| format!("`{id}` is not `clause/slug`"))?;
     let known = Clause::ALL.iter().copied().find(|known| known.id() == clause);
     let clause = known.ok_or_else(|| format!("`{id}`: there is no clause `{clause}`"))?;
@@ -347,7 +348,21 @@ fn understand(written: Written, side: Side) -> Result<Case, String> {
         return Err(format!("`{id}` waits for `{name}`, which is not among its settings"));
     }
     let given = BTreeMap::new();
-    let what = Case { id, clause, side, does, needs, requires, settings, options, strength, conditions, given, steps, afterwards };
+    let what = Case {
+        id,
+        clause,
+        side,
+        does,
+        needs,
+        requires,
+        settings,
+        options,
+        strength,
+        conditions,
+        given,
+        steps,
+        afterwards,
+    };
     Ok(what)
 }
 

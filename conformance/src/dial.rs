@@ -74,11 +74,7 @@ async fn encrypted(stream: TcpStream, name: &str) -> Result<MaybeTlsStream<TcpSt
     stream.map(MaybeTlsStream::Rustls).map_err(|error| format!("TLS: {error}"))
 }
 
-async fn upgrade(
-    mut stream: MaybeTlsStream<TcpStream>,
-    uri: &Uri,
-    request: &Request,
-) -> Result<Dialled, String> {
+async fn upgrade(mut stream: MaybeTlsStream<TcpStream>, uri: &Uri, request: &Request) -> Result<Dialled, String> {
     let key = generate_key();
     stream.write_all(head(uri, request, &key).as_bytes()).await.map_err(|error| error.to_string())?;
     let mut answer = Vec::new();

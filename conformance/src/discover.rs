@@ -1,5 +1,6 @@
 //! What a server says of itself.
 
+use crate::amount::Amount;
 use crate::case::{Case, Step, level};
 use crate::credentials::Credentials;
 use crate::pattern::Kept;
@@ -13,7 +14,8 @@ use std::collections::BTreeSet;
 /// # Errors
 /// It never said ready.
 pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Level>, String> {
-    let steps = vec![Step::Connect(Default::default()), Step::Ready(Default::default()), Step::Bye(1000)];
+    let steps =
+        vec![Step::Connect(Default::default()), Step::Ready(Default::default()), Step::Bye(Amount::Number(1000))];
     let case = Case {
         id: "ready.once/discovery".to_owned(),
         clause: Clause::ReadyOnce,

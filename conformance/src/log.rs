@@ -69,7 +69,7 @@ impl Log {
 }
 
 /// Without the secrets of hellos and grants: reports are published.
-fn redacted(text: String) -> String {
+pub(crate) fn redacted(text: String) -> String {
     const NAME: &str = "\"token\":\"";
     let mut shown = String::new();
     let mut rest = text.as_str();

@@ -104,12 +104,14 @@ async fn client(options: &command_line::Client) -> Result<u8, String> {
     };
     let mut levels = testee.hello.levels()?;
     if !options.levels.is_empty() {
-        let offered = options.levels.iter().map(|name| level(name).ok_or_else(|| format!("there is no level `{name}`")));
+        let offered =
+            options.levels.iter().map(|name| level(name).ok_or_else(|| format!("there is no level `{name}`")));
         let offered = offered.collect::<Result<Vec<_>, _>>()?;
         levels.retain(|level| *level == readywire_protocol::clause::Level::Core || offered.contains(level));
     }
     let name = options.reports.name.clone().unwrap_or_else(|| testee.hello.name.clone());
-    let client = judge_client::Client { testee, levels, lacks: options.lacks.iter().cloned().collect(), jobs: options.jobs };
+    let client =
+        judge_client::Client { testee, levels, lacks: options.lacks.iter().cloned().collect(), jobs: options.jobs };
     let began = Instant::now();
     let progress = Progress::new(cases.len());
     let judged = judge_client::judge(&client, cases, |one| progress.tell(one)).await;

@@ -7,6 +7,7 @@
 //! words>`, `<other than this>`, `<longer than 10>`. Any of them may end in ` as name`, which keeps the value; `${name}`
 //! stands for a kept value, in patterns and in what is sent.
 
+use crate::amount::Amount;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -125,7 +126,8 @@ fn same_number(found: Option<&Value>, expected: &Value) -> bool {
 
 fn special(test: &str, found: Option<&Value>) -> Result<bool, String> {
     let integer = found.and_then(Value::as_u64);
-    let bound = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("`<{test}>` needs a number"));
+    let bound =
+        |text: &str| Amount::Sum(text.to_owned()).of(&Kept::new()).map_err(|_| format!("`<{test}>` needs a number"));
     Ok(match test {
         "any" => found.is_some(),
         "string" => found.is_some_and(Value::is_string),
@@ -206,6 +208,7 @@ mod tests {
         check(json!({"a": "<absent>", "b": "<false or absent>"}), json!({"a": null, "b": false})).unwrap();
         assert!(check(json!("<below 3>"), json!(3)).is_err());
         check(json!(["<from 2 to 3>", "<above ${known}>", "<begins he>"]), json!([3, 8, "hello"])).unwrap();
+        check(json!("<below ${known} + 2>"), json!(8)).unwrap();
         check(json!(["<other than 4>", "<without lo>", "<longer than 4>"]), json!([3, "help", "hello"])).unwrap();
         assert!(check(json!("<other than ${known}>"), json!(7)).is_err());
         assert!(check(json!("<without lo>"), json!("hello")).is_err());

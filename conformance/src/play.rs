@@ -10,7 +10,7 @@ mod upgrade;
 use crate::amount::Amount;
 use crate::case::{Case, Repeated, Step};
 use crate::link::{Link, Upgrade};
-use crate::log::{Line, Log, Origin};
+use crate::log::{Line, Log, Origin, redacted};
 use crate::pattern::{self, Kept};
 use crate::process::Started;
 use crate::testee::Run;
@@ -128,6 +128,8 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         play.patience += run.slowness;
         play.kept.insert("url".to_owned(), Value::from(run.url.as_str()));
         play.kept.insert("authority".to_owned(), Value::from(run.authority.as_str()));
+        let port = run.authority.rsplit_once(':').map_or("", |(_, port)| port);
+        play.kept.insert("port".to_owned(), Value::from(port));
         play.kept.insert("path".to_owned(), Value::from(run.path.as_str()));
         play.kept.insert("token".to_owned(), Value::from(run.secret("token")));
         play.kept.insert("kilobyte".to_owned(), Value::from("x".repeat(1024)));
@@ -159,8 +161,8 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         played.doing = Some(doing);
         match broken {
             Broken::Failed { expected, actual } => {
-                played.expected = Some(expected);
-                played.actual = Some(actual);
+                played.expected = Some(redacted(expected));
+                played.actual = Some(redacted(actual));
             }
             Broken::Impossible(why) => played.impossible = Some(why),
         }
@@ -205,6 +207,7 @@ impl Play {
                 self.written(written)
             }
             Step::Fragments(parts) => {
+                let parts = parts.iter().map(|part| self.fill(part)).collect::<Result<Vec<_>, _>>()?;
                 self.note(Origin::Suite, &format!("(in {} fragments) {}", parts.len(), parts.concat()));
                 let parts = parts.iter().map(|part| part.as_bytes().to_vec()).collect();
                 let written = self.link()?.fragments(parts).await;
@@ -246,8 +249,8 @@ impl Play {
                 self.ended = Some(Instant::now());
                 Ok(())
             }
-            Step::Bye(code) => self.bye(*code).await,
-            Step::Close(code) => self.close(*code).await,
+            Step::Bye(code) => self.bye(self.code(code)?).await,
+            Step::Close(code) => self.close(self.code(code)?).await,
             Step::Use(name) => {
                 self.current = self.fill(name)?;
                 Ok(())
@@ -294,6 +297,11 @@ impl Play {
 
     fn amount(&self, amount: &Amount) -> Result<u64, Broken> {
         amount.of(&self.kept).map_err(Broken::Impossible)
+    }
+
+    fn code(&self, amount: &Amount) -> Result<u16, Broken> {
+        let code = self.amount(amount)?;
+        u16::try_from(code).map_err(|_| Broken::Impossible(format!("{code} is no code")))
     }
 
     fn fill(&self, text: &str) -> Result<String, Broken> {

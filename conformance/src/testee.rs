@@ -46,7 +46,8 @@ impl Hello {
     pub fn levels(&self) -> Result<BTreeSet<Level>, String> {
         let mut levels = BTreeSet::from([Level::Core]);
         for name in &self.levels {
-            levels.insert(level(name).ok_or_else(|| format!("the testee names a level `{name}`, which does not exist"))?);
+            levels
+                .insert(level(name).ok_or_else(|| format!("the testee names a level `{name}`, which does not exist"))?);
         }
         Ok(levels)
     }

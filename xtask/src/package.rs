@@ -1,5 +1,9 @@
 //! The npm package: wasm, glue, TypeScript, and what all that weighs.
 
+mod glue;
+mod paths;
+
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::workspace::{self, WASM_TARGET};
@@ -23,31 +27,28 @@ pub(crate) fn build() -> Outcome {
     if !package.join("package.json").is_file() {
         return Err("sdk/js/package.json is not there".to_owned());
     }
-    process::run(process::cargo().args([
-        "build",
-        "-p",
-        "readywire-js",
-        "--profile",
-        "wasm-release",
-        "--target",
-        WASM_TARGET,
-    ]))?;
+    let (variable, flags) = paths::rustflags();
+    process::run(
+        process::cargo()
+            .args(["build", "-p", "readywire-js", "--profile", "wasm-release", "--target", WASM_TARGET])
+            .env(variable, flags),
+    )?;
     let module = bind(&package)?;
     optimise(&package, &module)?;
+    paths::check(&module)?;
     process::run(npm::npm(&package).args(["run", "build"]))?;
     weigh(&package, &module)
 }
 
-/// Generates the glue and gives back the module beside it.
+/// Generates the glue and gives back the module beside it. The loader is ours: the generated one for pages is larger than
+/// all that is left of the glue.
 fn bind(package: &Path) -> Outcome<PathBuf> {
     let built = workspace::target().join(WASM_TARGET).join("wasm-release/readywire_js.wasm");
     let out = package.join("dist/wasm");
-    // The TypeScript entries say where the module is. With a default path in the glue as well, bundlers
-    // would emit the module a second time.
     process::run(
         process::program(workspace::tool("wasm-bindgen"))
-            .args(["--target", "web", "--remove-name-section", "--remove-producers-section"])
-            .args(["--omit-default-module-path", "--out-name", "readywire", "--out-dir"])
+            .args(["--target", "bundler", "--remove-name-section", "--remove-producers-section"])
+            .args(["--out-name", "readywire", "--out-dir"])
             .args([&out, &built]),
     )?;
     Ok(out.join("readywire_bg.wasm"))
@@ -58,10 +59,23 @@ fn optimise(package: &Path, module: &Path) -> Outcome {
     if !tool.exists() {
         return Err("sdk/js has no wasm-opt: `binaryen` belongs into its devDependencies".to_owned());
     }
-    // A file of its own first: an interrupted run must not leave half a module.
+    let at = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    // Files of their own first: an interrupted run must not leave half a module.
     let smaller = module.with_extension("optimised");
-    process::run(process::program(tool).arg("-Oz").arg(module).arg("-o").arg(&smaller))?;
-    std::fs::rename(&smaller, module).map_err(|error| format!("{}: {error}", module.display()))
+    let names = workspace::target().join("size/names.json");
+    fs::create_dir_all(names.with_file_name("")).map_err(|error| at(&names, error))?;
+    process::run(
+        process::program(tool)
+            // Loops built anew from the flow of control, then optimised twice: a hundredth smaller.
+            .args(["--flatten", "--rereloop", "-Oz", "-Oz", "--minify-imports-and-exports-and-modules"])
+            .args([module, Path::new("-o"), &smaller])
+            .stdout(File::create(&names).map_err(|error| at(&names, error))?),
+    )?;
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| at(path, error));
+    let glue = glue::fit(&read(&module.with_extension("js"))?, &read(&names)?)?;
+    let fitted = module.with_file_name("readywire.js");
+    fs::write(&fitted, glue).map_err(|error| at(&fitted, error))?;
+    fs::rename(&smaller, module).map_err(|error| at(module, error))
 }
 
 /// One measured file.

@@ -20,7 +20,10 @@ impl Play {
         }
         self.order(&order)?;
         self.accept(&Accept { hello: begin.hello.clone(), ..Accept::default() }).await?;
-        self.say_ready(&begin.ready).await
+        let over = begin.ready.clone().unwrap_or_else(|| json!({}));
+        let over = pattern::filled(&over, &self.kept).map_err(Broken::Impossible)?;
+        let over = over.as_object().cloned().ok_or_else(|| Broken::Impossible(format!("`{over}` is no `ready`")))?;
+        self.say_ready(&over).await
     }
 
     pub(super) async fn accept(&mut self, accept: &Accept) -> Result<(), Broken> {
@@ -45,7 +48,8 @@ impl Play {
             self.stalled.push(upgrade);
             return Ok(());
         }
-        if let Some(status) = accept.status {
+        if let Some(status) = &accept.status {
+            let status = self.code(status)?;
             self.note(Origin::Suite, &format!("(HTTP {status})"));
             upgrade.refuse(status).await;
             self.ended = Some(Instant::now());
@@ -58,8 +62,12 @@ impl Play {
             Some("hello") => entry.clone(),
             Some(other) => Some(other.to_owned()),
         };
-        let link = upgrade.accept(protocol.as_deref()).await.map_err(|error| Broken::failed("an open connection", error))?;
-        self.note(Origin::Suite, &format!("(HTTP 101, subprotocol {})", accept.protocol.as_deref().unwrap_or(SUBPROTOCOL)));
+        let link =
+            upgrade.accept(protocol.as_deref()).await.map_err(|error| Broken::failed("an open connection", error))?;
+        self.note(
+            Origin::Suite,
+            &format!("(HTTP 101, subprotocol {})", accept.protocol.as_deref().unwrap_or(SUBPROTOCOL)),
+        );
         self.links.insert(self.current.clone(), link);
         let (place, hello) = match riding {
             Some(riding) => {

@@ -147,9 +147,10 @@ impl Play {
                 }
                 Came::Frame(frame) if frame["type"] == "bye" => bye = Some(frame),
                 Came::Frame(frame)
-                    if closed.never.iter().any(|never| {
-                        pattern::matches(never, Some(&frame), &mut self.kept.clone()).is_ok()
-                    }) =>
+                    if closed
+                        .never
+                        .iter()
+                        .any(|never| pattern::matches(never, Some(&frame), &mut self.kept.clone()).is_ok()) =>
                 {
                     return Err(Broken::failed(format!("{awaited}, and nothing else"), frame.to_string()));
                 }

@@ -72,7 +72,8 @@ impl Play {
         });
         if capabilities.contains(&"resume") {
             let script = &mut self.script;
-            let resumed = script.session.is_some() && script.hello["resume"]["session"].as_str() == script.session.as_deref();
+            let resumed =
+                script.session.is_some() && script.hello["resume"]["session"].as_str() == script.session.as_deref();
             if !resumed {
                 script.sessions += 1;
                 script.received = 0;

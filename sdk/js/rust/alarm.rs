@@ -2,7 +2,7 @@
 
 use readywire::clock;
 use readywire_protocol::time::Instant;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::rc::Rc;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -17,7 +17,7 @@ extern "C" {
 }
 
 /// The timer that runs, and when it rings.
-type Armed = Rc<RefCell<Option<(Instant, JsValue)>>>;
+type Armed = Rc<Cell<Option<(Instant, JsValue)>>>;
 
 pub(crate) struct Alarm {
     armed: Armed,
@@ -39,19 +39,18 @@ impl Alarm {
     /// Rings at `deadline`, or earlier: a timer that wakes too early is kept, since to look in vain costs less than to arm
     /// anew at each message.
     pub(crate) fn set(&self, deadline: Option<Instant>) {
-        let mut armed = self.armed.borrow_mut();
-        if let (Some((armed, _)), Some(deadline)) = (&*armed, deadline)
-            && *armed <= deadline
-        {
-            return;
+        let mut armed = self.armed.take();
+        if let Some((rings, timer)) = &armed {
+            if deadline.is_some_and(|deadline| *rings <= deadline) {
+                return self.armed.set(armed);
+            }
+            clear_timeout(timer);
         }
-        if let Some((_, timer)) = armed.take() {
-            clear_timeout(&timer);
-        }
-        *armed = deadline.map(|deadline| {
+        armed = deadline.map(|deadline| {
             let delay = clock::rounded_up(deadline.saturating_since(clock::now()));
             (deadline, set_timeout(self.ring.as_ref(), delay))
         });
+        self.armed.set(armed);
     }
 }
 

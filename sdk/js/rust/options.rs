@@ -14,9 +14,7 @@ impl Options {
     pub(crate) fn parse(json: &str) -> Self {
         let options = Object::parse(json).unwrap_or_default();
         let mut config = ClientConfig::default();
-        for (name, field) in
-            [("queueMessages", &mut config.queue.messages), ("queueBytes", &mut config.queue.bytes)]
-        {
+        for (name, field) in [("queueMessages", &mut config.queue.messages), ("queueBytes", &mut config.queue.bytes)] {
             if let Ok(Some(value)) = options.integer(name) {
                 *field = value;
             }

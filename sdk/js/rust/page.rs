@@ -4,14 +4,15 @@ use crate::alarm::Alarm;
 use crate::events::{Request, Sink};
 use readywire::engine::{Engine, Happening, Input, Next};
 use readywire_protocol::client::Client;
-use std::cell::RefCell;
+use readywire_protocol::time::Instant;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 pub(crate) struct Page {
     engine: RefCell<Engine<Sink>>,
     /// What happened and was not yet fed to the engine. The application may call back while the engine tells it
     /// something, so what it wants then waits here.
-    happenings: RefCell<Vec<Happening<Request>>>,
+    happenings: Cell<Vec<Happening<Request>>>,
     alarm: Alarm,
 }
 
@@ -23,7 +24,7 @@ impl Page {
             let sender = Rc::new(move |number, event| happened(&sockets, Happening::Socket(number, event)));
             Self {
                 engine: RefCell::new(Engine::new(core, url, sink, sender)),
-                happenings: RefCell::default(),
+                happenings: Cell::default(),
                 alarm: Alarm::new(move || happened(&timer, Happening::Timer)),
             }
         });
@@ -32,33 +33,41 @@ impl Page {
     }
 
     pub(crate) fn happened(&self, happening: Happening<Request>) {
-        self.happenings.borrow_mut().push(happening);
+        let mut happenings = self.happenings.take();
+        happenings.push(happening);
+        self.happenings.set(happenings);
         self.work();
     }
 
     fn work(&self) {
         // Whoever is at work already gets to it.
         let Ok(mut engine) = self.engine.try_borrow_mut() else { return };
+        let mut deadline = settle(&mut engine);
         loop {
-            let deadline = match engine.settle() {
-                Next::Wait(deadline) => deadline,
-                Next::Ask(number, deadline) => {
-                    engine.feed(Happening::Input(Input::Sink(Request::AskToken(number))));
-                    deadline
-                }
-                // The page sends the last words by itself.
-                Next::End(_) => {
-                    engine.tell();
-                    None
-                }
-            };
-            let mut waiting = self.happenings.borrow_mut();
-            if waiting.is_empty() {
+            let happenings = self.happenings.take();
+            if happenings.is_empty() {
                 return self.alarm.set(deadline);
             }
-            let next = waiting.remove(0);
-            drop(waiting);
-            engine.feed(next);
+            for happening in happenings {
+                engine.feed(happening);
+                deadline = settle(&mut engine);
+            }
+        }
+    }
+}
+
+/// Lets the engine do what is to be done by now, and says when it wants to be woken.
+fn settle(engine: &mut Engine<Sink>) -> Option<Instant> {
+    match engine.settle() {
+        Next::Wait(deadline) => deadline,
+        Next::Ask(number, deadline) => {
+            engine.feed(Happening::Input(Input::Sink(Request::AskToken(number))));
+            deadline
+        }
+        // The page sends the last words by itself.
+        Next::End(_) => {
+            engine.tell();
+            None
         }
     }
 }

@@ -1,9 +1,9 @@
-// What the build puts in place of these two names: the glue that wasm-bindgen generates, and the module as base64.
+// What the build puts in place of these two names: the glue between the module and the page, and the module as base64.
 
 declare module "readywire-glue" {
-  const initialise: import("./raw.js").Glue["default"];
-  export default initialise;
   export const RawClient: import("./raw.js").RawClientConstructor;
+  export const imports: WebAssembly.Imports;
+  export function start(exports: WebAssembly.Exports): void;
 }
 
 declare module "readywire-module-base64" {

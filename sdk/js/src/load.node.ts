@@ -1,11 +1,10 @@
-import initialise, { RawClient } from "readywire-glue";
 import { ConnectError } from "./errors.js";
 import { once } from "./once.js";
+import { startModule } from "./start.js";
 
 export const load = once(async (source) => {
   await provideWebSocket();
-  await initialise({ module_or_path: source ?? (await readModule()) });
-  return RawClient;
+  return startModule(source ?? (await readModule()));
 });
 
 async function readModule(): Promise<Uint8Array<ArrayBuffer>> {

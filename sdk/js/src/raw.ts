@@ -46,12 +46,6 @@ export type RawClientConstructor = new (
   onEvent: (json: string, payload: string | undefined) => void,
 ) => RawClient;
 
-/** What `wasm-bindgen --target web` generates, as far as it is used. */
-export interface Glue {
-  default: (input: { module_or_path: WasmSource | Promise<WasmSource> }) => Promise<unknown>;
-  RawClient: RawClientConstructor;
-}
-
 /** Starts the wasm module once, and gives its class. */
 export type Loader = (source: WasmSource | undefined) => Promise<RawClientConstructor>;
 

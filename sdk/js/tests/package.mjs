@@ -33,7 +33,7 @@ after(() => packed?.stop(), DEADLINE);
 
 /** What every run has to come to. */
 function check({ states, pendingAtReady, echoed, ids, received, steps, missing, last }) {
-  assert.deepEqual(states.slice(0, 4), ["accepted", "authenticated", "services_ready", "processing_ready"]);
+  assert.deepEqual(states.slice(0, 5), ["connecting", "accepted", "authenticated", "services_ready", "processing_ready"]);
   assert.deepEqual(pendingAtReady, []);
   assert.deepEqual(echoed, { text: 'ünï "quoted" 🦀', list: [1, 2.5, null] });
   assert.equal(ids.length, 10);

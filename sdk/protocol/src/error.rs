@@ -2,6 +2,7 @@
 
 use crate::clause::Clause;
 use crate::close;
+use crate::text::joined;
 use std::fmt;
 
 /// The peer broke a clause.
@@ -21,7 +22,7 @@ impl PeerMisbehaved {
 
     /// The clause and what was found, for a person. `to_string` would bring all of formatting into the browser bundle.
     pub(crate) fn explain(&self) -> String {
-        [self.clause.id(), ": ", &self.found].concat()
+        joined(&[self.clause.id(), ": ", &self.found])
     }
 
     /// The close code for this violation.

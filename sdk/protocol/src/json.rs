@@ -6,6 +6,7 @@
 
 use crate::clause::Clause;
 use crate::error::PeerMisbehaved;
+use crate::text::joined;
 use std::borrow::Cow;
 use std::str::Chars;
 use std::sync::Arc;
@@ -69,7 +70,7 @@ fn wrong(clause: Clause, found: impl Into<String>) -> PeerMisbehaved {
 
 /// A member that does not hold what it should.
 fn unfit(clause: Clause, name: &str, how: &str) -> PeerMisbehaved {
-    wrong(clause, ["`", name, how].concat())
+    wrong(clause, joined(&["`", name, how]))
 }
 
 fn begins(raw: &str, first: u8) -> bool {
@@ -326,7 +327,7 @@ impl<'a> Scanner<'a> {
                 return Err(wrong(Clause::FrameMalformed, "more than 64 members in an object"));
             }
             if members.iter().any(|(key, _)| *key == name) {
-                return Err(wrong(Clause::FrameDuplicateKey, ["the key `", &name, "` stands twice"].concat()));
+                return Err(wrong(Clause::FrameDuplicateKey, joined(&["the key `", &name, "` stands twice"])));
             }
             members.push((name, raw));
             Ok(())

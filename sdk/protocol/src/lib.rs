@@ -38,3 +38,4 @@ pub const HELLO_ENTRY_BYTES: usize = 4096;
 
 mod base64url;
 mod random;
+mod text;

@@ -70,8 +70,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         file: "client/outbox.rs",
-        text: "if !self.written[index].on_wire {",
-        replacement: "if false {",
+        text: "if entry.on_wire { Some(entry.clone()) } else { take(&mut self.written, index) }",
+        replacement: "Some(entry.clone())",
         breaks: "send.failed_never_sent: what was given up is written again",
     },
     Mutation {
@@ -88,8 +88,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         file: "client/session.rs",
-        text: "self.outbox.waiting.push_back(Entry {",
-        replacement: "self.outbox.waiting.push_front(Entry {",
+        text: "self.outbox.waiting.push(Box::new(Entry {",
+        replacement: "self.outbox.waiting.insert(0, Box::new(Entry {",
         breaks: "queue.fifo: the newest goes out first",
     },
     Mutation {

@@ -3,8 +3,8 @@
 use crate::options;
 use futures::{FutureExt, Stream, StreamExt};
 use readywire::{
-    Acknowledged, Answer, AnswerError, Client, ConnectError, End, Messages, SendError, SendOptions, Sending, StateChange,
-    States, TokenFailure, connect,
+    Acknowledged, Answer, AnswerError, Client, ConnectError, End, Messages, SendError, SendOptions, Sending,
+    StateChange, States, TokenFailure, connect,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -261,10 +261,8 @@ impl Running {
                 continue;
             };
             match message.payload::<Value>() {
-                Ok(payload) => reports.tell(
-                    "message",
-                    json!({ "event": message.event, "payload": payload, "offset": message.offset }),
-                ),
+                Ok(payload) => reports
+                    .tell("message", json!({ "event": message.event, "payload": payload, "offset": message.offset })),
                 Err(error) => reports.trouble(&error.to_string()),
             }
         }

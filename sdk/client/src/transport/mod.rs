@@ -8,10 +8,10 @@ mod browser;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 
-#[cfg(target_arch = "wasm32")]
-pub use browser::{EventSender, Farewell, Socket, open};
 #[cfg(all(target_arch = "wasm32", feature = "api"))]
 pub use browser::{EventReceiver, Task, TaskFn, TaskFuture, can_spawn, events, spawn};
+#[cfg(target_arch = "wasm32")]
+pub use browser::{EventSender, Farewell, Socket, open};
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{
     EventReceiver, EventSender, Farewell, Socket, Task, TaskFn, TaskFuture, can_spawn, events, open, spawn,

@@ -6,6 +6,7 @@ use crate::config::ClientConfig;
 use crate::error::PeerMisbehaved;
 use crate::frame::{Bye, ClientFrame, Heartbeat, Limits, Ready, ServerFrame, StageNews};
 use crate::stage::{Stage, Step};
+use crate::text::joined;
 use crate::time::{Duration, Instant, earliest};
 
 /// What a message was to the connection.
@@ -139,7 +140,7 @@ impl Connection {
 
     fn staged(&mut self, config: &ClientConfig, now: Instant, news: StageNews) -> Result<Inbound, PeerMisbehaved> {
         let step = self.stage.announced(news.stage).map_err(|clause| {
-            let found = ["`stage ", news.stage.name(), "` after ", self.stage.name()].concat();
+            let found = joined(&["`stage ", news.stage.name(), "` after ", self.stage.name()]);
             PeerMisbehaved::new(clause, found)
         })?;
         if news.stage == Stage::Degraded && news.impaired.is_empty() {
@@ -167,7 +168,7 @@ impl Connection {
         let stage = self
             .stage
             .confirmed()
-            .map_err(|clause| PeerMisbehaved::new(clause, ["`ready` after ", self.stage.name()].concat()))?;
+            .map_err(|clause| PeerMisbehaved::new(clause, joined(&["`ready` after ", self.stage.name()])))?;
         let Heartbeat { interval_ms, timeout_ms } = ready.heartbeat;
         self.stage = if ready.impaired.is_empty() { stage } else { Stage::Degraded };
         self.impaired = ready.impaired.clone();

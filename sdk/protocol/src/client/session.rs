@@ -12,10 +12,11 @@ use crate::close::{self, Class, CloseFrame};
 use crate::config::{ClientConfig, Window};
 use crate::error::PeerMisbehaved;
 use crate::frame::{
-    AnswerError, Auth, Bye, ClientFrame, Hello, Message, Ready, Refusal, Resume, Send, ServerFrame, SessionGrant,
+    self, AnswerError, Auth, Bye, ClientFrame, Hello, Message, Ready, Refusal, Resume, ServerFrame, SessionGrant,
 };
 use crate::json::Payload;
 use crate::stage::Stage;
+use crate::text::joined;
 use crate::time::{Duration, Instant, earliest};
 use crate::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL, base64url};
 
@@ -171,7 +172,7 @@ impl Client {
         let refusal = if self.phase == Phase::Ended || self.closing.is_some() {
             Some(Rejection::local("closed", "the client is closed", false))
         } else if options.fail_fast && !self.state().is_ready() {
-            let message = ["the server is not ready: ", self.state().name()].concat();
+            let message = joined(&["the server is not ready: ", self.state().name()]);
             Some(Rejection::local("not_ready", &message, true))
         } else if options.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
             Some(Rejection::local("key_too_long", "a key has 64 bytes at most", false))
@@ -260,7 +261,7 @@ impl Client {
             }
             Err(failure) => {
                 let class = if failure.fatal { Class::Stop } else { Class::Backoff };
-                let reason = ["no token: ", &failure.message].concat();
+                let reason = joined(&["no token: ", &failure.message]);
                 self.lost(now, Loss { class, ..Loss::local(close::TOKEN_MISSING, reason) });
             }
         }
@@ -465,7 +466,7 @@ impl Client {
         self.hello_rides = false;
         if may_ride {
             let hello = ClientFrame::Hello(Box::new(self.hello())).encode();
-            let entry = [HELLO_PREFIX, &base64url::encode(hello.as_bytes())].concat();
+            let entry = joined(&[HELLO_PREFIX, &base64url::encode(hello.as_bytes())]);
             if entry.len() <= HELLO_ENTRY_BYTES {
                 protocols.push(entry);
                 self.hello_rides = true;
@@ -833,7 +834,7 @@ impl Client {
             ),
             stage if stage.is_ready() => Loss::local(close::HEARTBEAT_TIMEOUT, "the server fell silent"),
             stage => {
-                let mut reason = ["not ready in time: last confirmed ", stage.name()].concat();
+                let mut reason = joined(&["not ready in time: last confirmed ", stage.name()]);
                 let mut before = ", pending: ";
                 for pending in &connection.pending {
                     reason.push_str(before);
@@ -993,13 +994,5 @@ impl Client {
 }
 
 fn wire(entry: &Entry) -> String {
-    ClientFrame::Send(Send {
-        id: entry.id,
-        event: entry.event.clone(),
-        payload: entry.payload.clone(),
-        answer: entry.answer,
-        key: entry.key.clone(),
-        topic: None,
-    })
-    .encode()
+    frame::send(entry.id, &entry.event, &entry.payload, entry.answer, entry.key.as_deref(), None)
 }

@@ -187,15 +187,8 @@ impl ClientFrame {
     pub fn encode(&self) -> String {
         match self {
             Self::Hello(hello) => hello.encode(),
-            Self::Send(send) => {
-                let mut writer = ObjectWriter::typed("send");
-                writer.integer("id", send.id);
-                writer.string("event", &send.event);
-                writer.flag("answer", send.answer);
-                writer.optional_string("key", send.key.as_deref());
-                writer.optional_string("topic", send.topic.as_deref());
-                writer.raw("payload", send.payload.text());
-                writer.finish()
+            Self::Send(Send { id, event, payload, answer, key, topic }) => {
+                send(*id, event, payload, *answer, key.as_deref(), topic.as_deref())
             }
             Self::Taken { offset, topic } => {
                 let mut writer = ObjectWriter::typed("taken");
@@ -230,6 +223,25 @@ impl ClientFrame {
             Self::Bye(bye) => bye.encode(),
         }
     }
+}
+
+/// A `send`, out of parts that somebody else keeps.
+pub(crate) fn send(
+    id: u64,
+    event: &str,
+    payload: &Payload,
+    answer: bool,
+    key: Option<&str>,
+    topic: Option<&str>,
+) -> String {
+    let mut writer = ObjectWriter::typed("send");
+    writer.integer("id", id);
+    writer.string("event", event);
+    writer.flag("answer", answer);
+    writer.optional_string("key", key);
+    writer.optional_string("topic", topic);
+    writer.raw("payload", payload.text());
+    writer.finish()
 }
 
 pub(super) fn nonce_frame(name: &str, nonce: &str) -> String {

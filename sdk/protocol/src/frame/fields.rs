@@ -7,6 +7,7 @@ use super::unexpected;
 use crate::clause::Clause;
 use crate::error::PeerMisbehaved;
 use crate::json::{Object, Payload};
+use crate::text::joined;
 use std::cell::Cell;
 
 /// The fields of a frame, or of an object inside one.
@@ -42,7 +43,7 @@ impl<'f, 'a> Fields<'f, 'a> {
 
     fn missing(&self, name: &str) {
         let dot = if self.within.is_empty() { "" } else { "." };
-        let found = ["`", self.within, dot, name, "` is missing"].concat();
+        let found = joined(&["`", self.within, dot, name, "` is missing"]);
         self.note(PeerMisbehaved::new(Clause::FrameField, found));
     }
 

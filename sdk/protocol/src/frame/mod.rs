@@ -6,6 +6,7 @@ mod client;
 mod fields;
 mod server;
 
+pub(crate) use client::send;
 pub use client::{Auth, ClientFrame, Hello, Resume, Send};
 pub use server::{
     AnswerError, Heartbeat, Limits, LostBecause, Message, Ready, Refusal, ServerFrame, SessionGrant, StageNews,
@@ -16,6 +17,7 @@ use crate::clause::Clause;
 use crate::close::Class;
 use crate::error::PeerMisbehaved;
 use crate::json::ObjectWriter;
+use crate::text::joined;
 use fields::Fields;
 
 /// Every frame type of version 1.
@@ -84,7 +86,7 @@ impl Bye {
 /// The type of a frame that this side cannot receive: known, but not from there, or not known at all.
 fn unexpected(name: &str) -> PeerMisbehaved {
     if FRAME_NAMES.contains(&name) {
-        return PeerMisbehaved::new(Clause::FrameDirection, ["a `", name, "` does not come from this side"].concat());
+        return PeerMisbehaved::new(Clause::FrameDirection, joined(&["a `", name, "` does not come from this side"]));
     }
     let mut shown = String::from("unknown type `");
     shown.extend(name.chars().take(40));
