@@ -327,7 +327,7 @@ impl Play {
 
 fn hexadecimal(digits: &str) -> Result<Vec<u8>, Broken> {
     let wrong = || Broken::Impossible(format!("`{digits}` is not hexadecimal"));
-    if !digits.is_ascii() || digits.len() % 2 != 0 {
+    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
         return Err(wrong());
     }
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| wrong())).collect()

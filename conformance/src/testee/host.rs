@@ -36,11 +36,10 @@ impl Host {
                     let run = upgrade.path.split('/').nth(2).unwrap_or_default();
                     let run = run.split('?').next().unwrap_or_default();
                     let taker = locked(&runs).get(run).cloned();
-                    match taker.map(|taker| taker.send(upgrade)) {
-                        Some(Ok(())) => {}
-                        Some(Err(late)) => late.0.refuse(404).await,
-                        // The run is over, and its client may not know yet.
-                        None => {}
+                    // The run may be over, and its client not know yet.
+                    let Some(taker) = taker else { return };
+                    if let Err(late) = taker.send(upgrade) {
+                        late.0.refuse(404).await;
                     }
                 });
             }

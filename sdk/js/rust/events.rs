@@ -3,7 +3,6 @@
 use readywire::engine::{Direction, EventSink};
 use readywire::{clock, remedy};
 use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, Rejection, StateChange};
-use readywire_protocol::close::Class;
 use readywire_protocol::json::{ObjectWriter, Payload};
 use readywire_protocol::time::milliseconds;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -52,7 +51,7 @@ impl Sink {
         nullable(&mut event, "connection", change.connection.as_deref());
         event.integer("attempt", change.attempt);
         let wait = change.retry_at.map(|at| milliseconds(at.saturating_since(clock::now())));
-        nullable_integer(&mut event, "retry_in_ms", wait);
+        nullable_integer(&mut event, "retryInMs", wait);
         nullable_integer(&mut event, "code", change.code.map(u64::from));
         self.tell(event, None);
     }
@@ -103,7 +102,6 @@ impl Sink {
         let mut event = ObjectWriter::typed("closed");
         event.integer("code", u64::from(end.code));
         event.string("reason", &end.reason);
-        event.string("class", Class::name(end.class));
         nullable(&mut event, "clause", end.clause.as_deref());
         event.string("stage", end.last_state().name());
         event.all_strings("pending", &end.pending);

@@ -304,21 +304,12 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
   #handle(event: RawEvent, payload: string | undefined, at: number): void {
     if (this.#end !== null) return;
     switch (event.type) {
-      case "state":
-        this.#attempt = event.attempt;
-        this.#change({
-          state: event.state,
-          previous: event.previous,
-          pending: event.pending,
-          impaired: event.impaired,
-          reason: event.reason,
-          connection: event.connection,
-          attempt: event.attempt,
-          at,
-          retryInMs: event.retry_in_ms,
-          code: event.code,
-        });
+      case "state": {
+        const { type: _, ...change } = event;
+        this.#attempt = change.attempt;
+        this.#change({ ...change, at });
         break;
+      }
       case "session":
         this.#session = event.id;
         break;
@@ -340,17 +331,11 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
       case "frame":
         callSafely(this.#options.onframe, { direction: event.direction, text: withoutTokens(event.text), at });
         break;
-      case "closed":
-        this.#finish({
-          code: event.code,
-          reason: event.reason,
-          clause: event.clause,
-          stage: event.stage,
-          pending: event.pending,
-          retryable: event.retryable,
-          remedy: event.remedy,
-        });
+      case "closed": {
+        const { type: _, ...info } = event;
+        this.#finish(info);
         break;
+      }
     }
   }
 

@@ -60,7 +60,7 @@ export type RawEvent =
       reason: string | null;
       connection: string | null;
       attempt: number;
-      retry_in_ms: number | null;
+      retryInMs: number | null;
       code: number | null;
     }
   | { type: "session"; id: string; resumed: boolean }
@@ -97,7 +97,6 @@ export interface RawClosedEvent {
   type: "closed";
   code: number | null;
   reason: string;
-  class: string;
   clause: string | null;
   stage: State;
   pending: string[];

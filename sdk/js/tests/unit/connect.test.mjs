@@ -168,7 +168,7 @@ test("a token asked for while the client is being made comes when it is", async 
 test("ready() is re-armed on every connection, and fails at the end", async () => {
   const { client, engine } = await ready();
   await client.ready();
-  engine.state("connecting", { retry_in_ms: 100, code: 1006 });
+  engine.state("connecting", { retryInMs: 100, code: 1006 });
   const again = client.ready();
   assert.equal((await outcome(again)).state, "pending");
   engine.becomeReady();

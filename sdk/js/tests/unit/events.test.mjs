@@ -10,7 +10,7 @@ test("state changes come to the option and to listeners, with everything known",
   const heard = [];
   client.addEventListener("statechange", (event) => heard.push(event.detail));
   const before = Date.now();
-  engine.state("authenticated", { pending: ["search"], reason: "starting", attempt: 2, retry_in_ms: null });
+  engine.state("authenticated", { pending: ["search"], reason: "starting", attempt: 2, retryInMs: null });
   assert.deepEqual(given, heard);
   const { at, ...change } = given[0];
   assert.ok(at >= before && at <= Date.now());

@@ -53,7 +53,7 @@ export class ScriptedEngine {
     this.previous = state;
     this.report({
       type: "state", state, previous, pending: [], impaired: [], reason: null, connection: "c1", attempt: 1,
-      retry_in_ms: null, code: null, ...more,
+      retryInMs: null, code: null, ...more,
     });
   }
   becomeReady() {
@@ -71,7 +71,7 @@ export class ScriptedEngine {
   }
   closed(more = {}) {
     this.report({
-      type: "closed", code: 1000, reason: "", class: "stop", clause: null, stage: "processing_ready", pending: [],
+      type: "closed", code: 1000, reason: "", clause: null, stage: "processing_ready", pending: [],
       retryable: false, remedy: "", ...more,
     });
   }
