@@ -88,7 +88,7 @@ pub enum Step {
     UntilWithout(UntilWithout),
     /// Frames have to come that match each of these, in any order; others between them are passed over.
     UntilAll(Vec<Value>),
-    /// What is kept has to match; `text` is the text of the last frame.
+    /// What is kept has to match; `text` is the text of the last frame, `code` that of the last close frame.
     Kept(Value),
     /// The peer has to close, with `bye` if the code is from 4000.
     Closed(Closed),

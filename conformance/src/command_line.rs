@@ -105,7 +105,7 @@ pub struct Server {
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub settings: Vec<String>,
     /// How many cases at a time.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 16)]
     pub jobs: usize,
     /// A command that starts the server and prints its address, `ws://…`, when it listens.
     #[arg(last = true)]

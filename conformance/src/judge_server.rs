@@ -1,8 +1,9 @@
 //! Judges a server: plays every case for servers against it, some at a time.
 
-use crate::case::Case;
+use crate::case::{Case, Step};
 use crate::conditions::shared_subjects;
 use crate::credentials::Credentials;
+use crate::pattern::Kept;
 use crate::play::{Peer, play};
 use crate::process::Start;
 use crate::verdict::{Judged, Verdict};
@@ -66,8 +67,17 @@ fn queues(cases: Vec<Case>) -> Vec<Vec<Case>> {
         }
     }
     // What waits long begins early; the others fill the time.
-    queues.sort_by_key(|cases| std::cmp::Reverse(cases.iter().map(|case| case.conditions.waits_for.len()).max()));
+    queues.sort_by_key(|cases| std::cmp::Reverse(cases.iter().map(length).max()));
     shared.into_values().chain(queues).collect()
+}
+
+/// How long a case may take, compared with others.
+fn length(case: &Case) -> (usize, u64) {
+    let repeats = case.steps.iter().map(|step| match step {
+        Step::Repeat(repeat) => repeat.times.of(&Kept::new()).unwrap_or(1),
+        _ => 1,
+    });
+    (case.conditions.waits_for.len(), repeats.sum())
 }
 
 async fn in_turn(server: &Server, cases: Vec<Case>) -> Vec<Judged> {

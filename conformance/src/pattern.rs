@@ -11,6 +11,9 @@ use crate::amount::Amount;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// The name under which a case of several alike keeps what is its own.
+const EACH: &str = "each";
+
 /// Kept values, by name.
 pub type Kept = BTreeMap<String, Value>;
 
@@ -47,11 +50,20 @@ pub fn filled(value: &Value, kept: &Kept) -> Result<Value, String> {
 
 /// A text in which kept values are put in place; a text that is nothing but one stands for the value itself.
 fn fill(text: &str, kept: &Kept) -> Result<Value, String> {
-    let lookup = |name: &str| kept.get(name).ok_or_else(|| format!("nothing is kept under `{name}`"));
+    let lookup = |name: &str| {
+        let value = kept.get(name).ok_or_else(|| format!("nothing is kept under `{name}`"))?;
+        match value {
+            // Written in the case like the text around it, and so may name what is kept; nothing else may.
+            Value::String(written) if name == EACH && written.contains("${") && !written.contains("${each") => {
+                fill(written, kept)
+            }
+            value => Ok(value.clone()),
+        }
+    };
     if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))
         && !name.contains("${")
     {
-        return lookup(name).cloned();
+        return lookup(name);
     }
     let mut result = String::new();
     let mut rest = text;
@@ -59,7 +71,7 @@ fn fill(text: &str, kept: &Kept) -> Result<Value, String> {
         let (name, after) = after.split_once('}').ok_or_else(|| format!("`{text}` has no end of `${{`"))?;
         result.push_str(before);
         match lookup(name)? {
-            Value::String(value) => result.push_str(value),
+            Value::String(value) => result.push_str(&value),
             value => result.push_str(&value.to_string()),
         }
         rest = after;
@@ -224,6 +236,16 @@ mod tests {
         let sent = filled(&json!({"a": "${number}", "b": "n ${number}", "c": "<null>"}), &kept).unwrap();
         assert_eq!(sent, json!({"a": 5, "b": "n 5", "c": null}));
         assert!(filled(&json!("${unknown}"), &kept).is_err());
+    }
+
+    #[test]
+    fn only_what_the_case_itself_says_is_filled_once_more() {
+        let kept = Kept::from([
+            ("each".to_owned(), json!("<${other}>")),
+            ("other".to_owned(), json!("${each}")),
+            ("url".to_owned(), json!("u")),
+        ]);
+        assert_eq!(filled(&json!("a ${each} b"), &kept), Ok(json!("a <${each}> b")));
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub(crate) struct Play {
     pub(crate) stalled: Vec<Upgrade>,
     /// Reports that nobody has looked at yet.
     pub(crate) unread: VecDeque<Value>,
+    /// Whether something was ordered that the client may not know yet.
+    pub(crate) ordered: bool,
     /// When `took` was last said.
     pub(crate) since: Instant,
 }
@@ -119,9 +121,14 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         script: scripted::Script::default(),
         stalled: Vec::new(),
         unread: VecDeque::new(),
+        ordered: false,
         since: Instant::now(),
     };
-    play.kept.extend(case.given.clone());
+    // Null has to be said somehow; what names something that is kept only later is filled when it is used.
+    let given = case.given.iter().map(|(name, value)| {
+        (name.clone(), pattern::filled(value, &Kept::new()).unwrap_or_else(|_| value.clone()))
+    });
+    play.kept.extend(given);
     let waits = case.conditions.waits_for.iter().filter_map(|name| settings.get(name)?.as_u64());
     play.patience += Duration::from_millis(waits.sum());
     if let Peer::Client(run) = &play.peer {
@@ -185,7 +192,9 @@ impl Play {
             }
             Step::Text(text) => {
                 let text = pattern::filled(&Value::from(text.as_str()), &self.kept).map_err(Broken::Impossible)?;
-                self.write(text.as_str().unwrap_or_default()).await
+                let text = text.as_str().unwrap_or_default();
+                self.script.wrote(&serde_json::from_str(text).unwrap_or_default());
+                self.write(text).await
             }
             Step::Large(bytes) => self.write(&"x".repeat(*bytes)).await,
             Step::Padded(padded) => {

@@ -15,7 +15,7 @@ pub const SETTINGS: &[(&str, u64, &str)] = &[
     ("ready_timeout_ms", 2000, "from ACCEPTED to `ready`; then 4201"),
     ("heartbeat_interval_ms", 1000, "between two pings"),
     ("heartbeat_timeout_ms", 1500, "silence after a ping; then 4203"),
-    ("session_ttl_ms", 3000, "how long a detached session is kept"),
+    ("session_ttl_ms", 2000, "how long a detached session is kept"),
     ("sessions_per_subject", 16, "sessions of one subject"),
     ("preauth_connections", 40, "connections of one address that have not said who they are; then HTTP 503"),
 ];
@@ -62,9 +62,9 @@ mod tests {
     #[test]
     fn what_is_given_outranks_what_is_wanted() {
         let given = parse(&words(&["wanted", "hello_timeout_ms=300"])).unwrap();
-        assert_eq!((&given["hello_timeout_ms"], &given["session_ttl_ms"]), (&json!(300), &json!(3000)));
+        assert_eq!((&given["hello_timeout_ms"], &given["session_ttl_ms"]), (&json!(300), &json!(2000)));
         let told: Value = serde_json::from_str(&variable(&parse(&words(&["hello_timeout_ms=300"])).unwrap())).unwrap();
-        assert_eq!((&told["hello_timeout_ms"], &told["session_ttl_ms"]), (&json!(300), &json!(3000)));
+        assert_eq!((&told["hello_timeout_ms"], &told["session_ttl_ms"]), (&json!(300), &json!(2000)));
     }
 
     #[test]

@@ -75,12 +75,14 @@ fn authority(origin: &str) -> Option<&str> {
     origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
 }
 
-/// The host without its port.
+/// The host without its port; nothing if what stands behind it is none, as in `localhost:80.evil.example`.
 fn host_name(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    }
+    let (name, rest) = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or_default(),
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let port = rest.strip_prefix(':').unwrap_or(rest);
+    if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { "" }
 }
 
 fn is_loopback(name: &str) -> bool {
@@ -128,6 +130,10 @@ mod tests {
             assert_eq!(check("127.0.0.1:8080", page), Ok(()), "{page}");
             assert_eq!(check("localhost:8080", page), Ok(()), "{page}");
         }
+        for page in ["http://127.0.0.1:8080.evil.example", "http://localhost:.evil.example", "http://[::1].evil.example"] {
+            assert_eq!(check("127.0.0.1:8080", page), Err(Forbidden::Origin), "{page}");
+        }
+        assert_eq!(check("localhost:80.evil.example", "http://localhost:80"), Err(Forbidden::Host));
         for page in ["https://evil.example", "http://localhost.evil.example", "http://192.168.0.7:3000", "null", ""] {
             assert_eq!(check("127.0.0.1:8080", page), Err(Forbidden::Origin), "{page}");
         }

@@ -15,6 +15,8 @@ use list::{MUTATIONS, Mutation};
 
 /// A mutation may make a test run for ever: that is noticed, too.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// The crate, and what its tests read of others: FAILURES.md names tests of theirs.
+const COPIED: [&str; 3] = ["sdk/protocol", "sdk/client/tests", "server-ref/tests"];
 /// How many of the tests that noticed are named.
 const NAMED: usize = 3;
 
@@ -83,16 +85,18 @@ impl Copy {
     fn make() -> Outcome<Self> {
         let (from, root) = (workspace::root(), workspace::root().join("target/mutations"));
         let manifest = read(&from.join("Cargo.toml"))?;
-        write(&root.join("Cargo.toml"), &alone(&manifest)?)?;
-        write(&root.join("Cargo.lock"), &read(&from.join("Cargo.lock"))?)?;
-        mirror(&from.join("sdk/protocol"), &root.join("sdk/protocol"))?;
+        write(&root.join("Cargo.toml"), alone(&manifest)?)?;
+        write(&root.join("Cargo.lock"), read(&from.join("Cargo.lock"))?)?;
+        for folder in COPIED {
+            mirror(&from.join(folder), &root.join(folder))?;
+        }
         Ok(Self { root })
     }
 
     fn try_out(&self, mutation: &Mutation) -> Outcome<Verdict> {
         let path = self.root.join("sdk/protocol/src").join(mutation.file);
         let original = read(&path)?;
-        write(&path, &mutation.apply(&original)?)?;
+        write(&path, mutation.apply(&original)?)?;
         let verdict = self.test();
         // Whatever came of it: the next one starts from what it was.
         write(&path, &original)?;
@@ -186,7 +190,8 @@ fn mirror(from: &Path, to: &Path) -> Outcome {
         if path.is_dir() {
             mirror(&path, &to.join(name))?;
         } else {
-            write(&to.join(name), &read(&path)?)?;
+            let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            write(&to.join(name), bytes)?;
         }
     }
     // What was deleted there must not be tested here.
@@ -204,13 +209,14 @@ fn read(path: &Path) -> Outcome<String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn write(path: &Path, text: &str) -> Outcome {
-    if std::fs::read_to_string(path).is_ok_and(|there| there == text) {
+fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Outcome {
+    let bytes = bytes.as_ref();
+    if std::fs::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());
     }
     let folder = path.parent().unwrap_or(path);
     std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(path, text))
+        .and_then(|()| std::fs::write(path, bytes))
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 

@@ -27,6 +27,7 @@ impl Play {
     }
 
     pub(super) async fn accept(&mut self, accept: &Accept) -> Result<(), Broken> {
+        self.settle().await?;
         self.bury();
         self.current = accept.name.clone().unwrap_or_else(|| "main".to_owned());
         let upgrade = self.upgrade().await?;

@@ -168,6 +168,7 @@ impl Play {
             }
         };
         self.over();
+        self.kept.insert("code".to_owned(), Value::from(code));
         if !closed.codes.is_empty() && !closed.codes.contains(&code) {
             return Err(Broken::failed(awaited, format!("a close frame with {code}")));
         }

@@ -56,6 +56,7 @@ impl Play {
     /// Says every stage that was not said yet, and `ready`. What the hello asks for is granted; a session that it asks for is resumed, and all that
     /// was read of it has been taken.
     pub(super) async fn say_ready(&mut self, over: &Map<String, Value>) -> Result<(), Broken> {
+        self.settle().await?;
         let Peer::Client(run) = &self.peer else {
             return Err(Broken::Impossible("only to a client `ready` is said".to_owned()));
         };

@@ -11,6 +11,7 @@ impl Play {
     pub(super) fn order(&mut self, order: &Value) -> Result<(), Broken> {
         let order = pattern::filled(order, &self.kept).map_err(Broken::Impossible)?;
         let Peer::Client(run) = &self.peer else { return Err(not_a_client("order")) };
+        self.ordered = order["op"] != "connect" && order["op"] != "end";
         let order = if order["op"] == "connect" {
             let mut whole =
                 json!({ "op": "connect", "url": run.url, "token": self.kept["token"], "options": run.options });
@@ -60,12 +61,17 @@ impl Play {
         }
     }
 
-    /// Everything that was ordered has been given to the client.
+    /// Waits until everything that was ordered has been given to the client.
+    pub(super) async fn settle(&mut self) -> Result<(), Broken> {
+        if self.ordered { self.sync().await } else { Ok(()) }
+    }
+
     pub(super) async fn sync(&mut self) -> Result<(), Broken> {
         self.order(&json!({ "op": "sync" }))?;
         loop {
             let report = self.next_report("a report that all orders were carried out").await?;
             if report["on"] == "synced" {
+                self.ordered = false;
                 return Ok(());
             }
             self.unread.push_back(report);

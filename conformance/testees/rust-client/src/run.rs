@@ -114,13 +114,15 @@ pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, repo
     });
     let url = text(&order["url"]);
     let mut connecting = pin!(connect(&url, options));
+    // An application cannot do anything with a client before it has it.
+    let mut waiting = Vec::new();
     let client = loop {
         tokio::select! {
             order = orders.recv() => match order {
                 None => return,
                 Some(order) if order["op"] == "token" => provide(&token, &order),
-                Some(order) if order["op"] == "sync" => reports.tell("synced", json!({})),
-                Some(order) => reports.trouble(&format!("there is no client yet for {order}")),
+                Some(order) if order["op"] == "sync" && waiting.is_empty() => reports.tell("synced", json!({})),
+                Some(order) => waiting.push(order),
             },
             result = &mut connecting => match result {
                 Ok(client) => break client,
@@ -143,6 +145,9 @@ pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, repo
         client,
         reports,
     };
+    for order in waiting {
+        running.obey(&order);
+    }
     loop {
         tokio::select! {
             biased;
@@ -275,7 +280,11 @@ impl Running {
             self.closed = None;
             match end {
                 Some(end) => reports.closed(&end),
-                None => reports.trouble("the client was over before anybody asked"),
+                // It was over before anybody asked.
+                None => {
+                    let status = self.client.status();
+                    reports.tell("closed", json!({ "code": status.code, "reason": status.reason }));
+                }
             }
         }
         Poll::Pending

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::JsValue;
-use web_socket::{CloseEvent, MessageEvent, OPEN, Thrown, WebSocket};
+use web_socket::{CloseEvent, MessageEvent, Names, OPEN, Thrown, WebSocket};
 
 /// Where sockets put their events, each with the number of the socket. A page cannot stop reading; the window of the
 /// inbox bounds what waits.
@@ -34,7 +34,11 @@ pub struct Socket {
 
 /// Begins to open a WebSocket.
 pub fn open(url: &str, protocols: &[String], number: u64, events: EventSender) -> Socket {
-    let socket = match WebSocket::new(url, protocols.to_vec()) {
+    let names = Names::new();
+    for protocol in protocols {
+        names.push(protocol);
+    }
+    let socket = match WebSocket::new(url, &names) {
         Ok(socket) => Some(socket),
         Err(error) => {
             let reason = error.unchecked_into::<Thrown>().message().unwrap_or_default();

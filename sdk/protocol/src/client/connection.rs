@@ -32,6 +32,7 @@ pub(super) struct Connection {
     pub(super) impaired: Vec<String>,
     pub(super) reason: Option<String>,
     limits: Option<Limits>,
+    resume: bool,
     answers: bool,
     silence: Option<Duration>,
     last_heard: Instant,
@@ -46,6 +47,8 @@ pub(super) struct Connection {
 pub(super) struct ReadyConnection<'a> {
     transmits: &'a mut Queue<String>,
     pub(super) limits: Limits,
+    /// Whether the server keeps sessions, and so remembers keys.
+    pub(super) resume: bool,
     /// Whether the server answers sends.
     pub(super) answers: bool,
 }
@@ -75,6 +78,7 @@ impl Connection {
             impaired: Vec::new(),
             reason: None,
             limits: None,
+            resume: false,
             answers: false,
             silence: None,
             last_heard: now,
@@ -87,7 +91,8 @@ impl Connection {
 
     pub(super) fn ready(&mut self) -> Option<ReadyConnection<'_>> {
         let limits = self.limits.filter(|_| self.stage.is_ready())?;
-        Some(ReadyConnection { transmits: &mut self.transmits, limits, answers: self.answers })
+        let (resume, answers) = (self.resume, self.answers);
+        Some(ReadyConnection { transmits: &mut self.transmits, limits, resume, answers })
     }
 
     pub(super) fn bye(&mut self, bye: Bye) {
@@ -164,7 +169,7 @@ impl Connection {
         Ok(Inbound::StageChanged)
     }
 
-    fn confirmed(&mut self, ready: Box<Ready>) -> Result<Inbound, PeerMisbehaved> {
+    fn confirmed(&mut self, mut ready: Box<Ready>) -> Result<Inbound, PeerMisbehaved> {
         let stage = self
             .stage
             .confirmed()
@@ -176,7 +181,15 @@ impl Connection {
         self.reason = None;
         self.stage_deadline = None;
         self.limits = Some(ready.limits);
-        self.answers = ready.capabilities.iter().any(|level| level == "answers");
+        let listed = |level: &str| ready.capabilities.iter().any(|listed| listed == level);
+        self.resume = listed("resume");
+        self.answers = self.resume && listed("answers");
+        if !self.resume {
+            // Fields of a level that was not agreed on are ignored (clause `frame.level`).
+            ready.session = None;
+            ready.received = 0;
+            ready.refused.clear();
+        }
         self.silence = Some(Duration::from_millis(interval_ms.saturating_add(timeout_ms)));
         Ok(Inbound::Ready(ready))
     }

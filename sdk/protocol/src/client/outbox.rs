@@ -85,7 +85,7 @@ impl Outbox {
         self.highest_acknowledged = self.highest_acknowledged.max(id);
         let mut decided = Entries::new();
         while self.written.first().is_some_and(|entry| entry.id <= id) {
-            decided.push(self.written.remove(0));
+            decided.extend(take(&mut self.written, 0));
         }
         decided
     }

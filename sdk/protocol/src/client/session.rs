@@ -660,15 +660,14 @@ impl Client {
             return Ok(());
         };
         let asked = |answer: &OpenAnswer| answer.id == re && re > 0;
-        let Some(index) = self.answers.iter().position(asked) else { return Ok(()) };
-        let handle = self.answers[index].handle;
+        let Some(&OpenAnswer { handle, .. }) = self.answers.iter().find(|answer| asked(answer)) else { return Ok(()) };
         // An answer may overtake the ack of its own send, and to answer is to have taken: offered anew after the loss of
         // its session, it could be processed twice. Its place in the window waits for the ack.
         if self.outbox.give_up(handle).is_some() {
             self.events.push(ClientEvent::Settled { handle, outcome: Outcome::Acknowledged { id: re } });
         }
         if end {
-            self.answers.remove(index);
+            self.forget_answer(handle);
         }
         self.events.push(ClientEvent::Answer(AnswerPart { handle, offset, event, payload, end, error }));
         Ok(())
@@ -723,9 +722,13 @@ impl Client {
         }
     }
 
+    fn forget_answer(&mut self, handle: u64) {
+        self.answers.retain(|answer| answer.handle != handle);
+    }
+
     /// An outcome other than acknowledged; the answer that was asked for goes with it.
     fn settle(&mut self, entry: &Entry, outcome: Outcome) {
-        self.answers.retain(|answer| answer.handle != entry.handle);
+        self.forget_answer(entry.handle);
         if !entry.given_up || matches!(outcome, Outcome::Unknown { code: "given_up" }) {
             self.events.push(ClientEvent::Settled { handle: entry.handle, outcome });
         }
@@ -740,7 +743,7 @@ impl Client {
     fn flush(&mut self, now: Instant) {
         let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready) else { return };
         let limits = ready.limits;
-        let answers = ready.answers;
+        let (resume, answers) = (ready.resume, ready.answers);
         let unfit = |entry: &Entry, text: &str| {
             if text.len() as u64 > limits.max_message_bytes {
                 return Some(Rejection::local("too_large", "larger than the server takes", false));
@@ -768,7 +771,7 @@ impl Client {
                 blocked = true;
                 break;
             }
-            let text = wire(entry);
+            let text = wire(entry, resume);
             if let Some(refusal) = unfit(entry, &text) {
                 // This server takes less than the one before. It was not taken: `received` would cover it.
                 index -= 1;
@@ -795,7 +798,7 @@ impl Client {
             }
             let Some(mut entry) = outbox::take(&mut self.outbox.waiting, index) else { break };
             entry.id = self.next_id;
-            let text = wire(&entry);
+            let text = wire(&entry, resume);
             if let Some(refusal) = unfit(&entry, &text) {
                 unsendable.push((entry, refusal));
                 continue;
@@ -993,6 +996,8 @@ impl Client {
     }
 }
 
-fn wire(entry: &Entry) -> String {
-    frame::send(entry.id, &entry.event, &entry.payload, entry.answer, entry.key.as_deref(), None)
+/// The frame of a send. A server without sessions knows no keys.
+fn wire(entry: &Entry, resume: bool) -> String {
+    let key = entry.key.as_deref().filter(|_| resume);
+    frame::send(entry.id, &entry.event, &entry.payload, entry.answer, key, None)
 }

@@ -189,6 +189,10 @@ fn a_send_that_was_not_written_has_no_number() {
 fn a_server_without_answers_is_not_asked() {
     let mut near = Near::at(Stage::ServicesReady);
     near.send(1, answered());
+    near.hears(&frames::with(|ready| ready.capabilities = vec!["resume".to_owned(), "topics".to_owned()]));
+    assert_eq!(outcomes(&mut near), [outcome(1, "refused unsupported")], "not even one that has an inbox");
+    let mut near = Near::at(Stage::ServicesReady);
+    near.send(1, answered());
     near.send(2, SendOptions::default());
     near.hears(&frames::ready_core());
     assert_eq!(outcomes(&mut near), [outcome(1, "refused unsupported")]);

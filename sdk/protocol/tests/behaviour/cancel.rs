@@ -112,6 +112,9 @@ fn it_stops_no_other_answer() {
         near.send(handle, answered());
     }
     cancel(&mut near, 2);
+    near.forget();
+    near.send(4, answered());
+    assert!(matches!(&near.writes()[..], [ClientFrame::Send(_)]));
     near.breaks_off();
     near.resume(0);
     let written = near.writes();

@@ -8,6 +8,7 @@ use readywire_protocol::config::{ClientConfig, Window};
 use readywire_protocol::frame::{Auth, ServerFrame};
 use readywire_protocol::stage::Stage;
 use readywire_protocol::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL};
+use std::slice::from_ref;
 
 fn states(near: &mut Near) -> Vec<StateChange> {
     let states = near.tells().into_iter().filter_map(|event| match event {
@@ -31,27 +32,27 @@ fn every_change_is_told_with_what_is_known() {
         retry_at: None,
         code: None,
     };
-    assert_eq!(states(&mut near), [start.clone()], "once for the whole way to the open socket");
+    assert_eq!(states(&mut near), from_ref(&start), "once for the whole way to the open socket");
 
     near.hears(&frames::stage(Stage::Accepted));
     let connection = Some("c-1".to_owned());
     let accepted = StateChange { state: ClientState::Accepted, connection, ..start.clone() };
-    assert_eq!(states(&mut near), [accepted.clone()]);
+    assert_eq!(states(&mut near), from_ref(&accepted));
 
     near.hears(&frames::pending(Stage::Authenticated, &["search"], None));
     let pending = vec!["search".to_owned()];
     let previous = ClientState::Accepted;
     let authenticated =
         StateChange { state: ClientState::Authenticated, previous, pending: pending.clone(), ..accepted.clone() };
-    assert_eq!(states(&mut near), [authenticated.clone()]);
+    assert_eq!(states(&mut near), from_ref(&authenticated));
     near.hears(&frames::pending(Stage::Authenticated, &["search"], Some(9000)));
     near.hears(&ServerFrame::Ping { nonce: "7".to_owned() });
     assert_eq!(states(&mut near), [], "nothing that the application could see changed");
 
-    near.hears(&frames::stage(Stage::ServicesReady));
+    near.hears_text(r#"{"type":"stage","stage":"SERVICES_READY","pending":["search"],"reason":"soon"}"#);
     near.hears(&frames::ready_degraded());
-    let previous = ClientState::Authenticated;
-    let services = StateChange { state: ClientState::ServicesReady, previous, ..accepted.clone() };
+    let (previous, reason) = (ClientState::Authenticated, Some("soon".to_owned()));
+    let services = StateChange { state: ClientState::ServicesReady, previous, reason, pending, ..accepted.clone() };
     let impaired = vec!["search".to_owned()];
     let previous = ClientState::ServicesReady;
     let degraded =
@@ -71,11 +72,11 @@ fn every_change_is_told_with_what_is_known() {
         code: Some(4202),
         ..start.clone()
     };
-    assert_eq!(states(&mut near), [lost.clone()], "nothing of the old connection is left");
+    assert_eq!(states(&mut near), from_ref(&lost), "nothing of the old connection is left");
 
     near.pass(milliseconds(700));
     let again = StateChange { previous: ClientState::Connecting, attempt: 2, retry_at: None, ..lost };
-    assert_eq!(states(&mut near), [again.clone()], "and why it is connecting stays known");
+    assert_eq!(states(&mut near), from_ref(&again), "and why it is connecting stays known");
     near.go_on();
     let open = StateChange { reason: None, code: None, ..again };
     assert_eq!(states(&mut near), [open], "until there is another socket");

@@ -153,6 +153,7 @@ impl Far {
     }
 
     pub(crate) fn forget(&mut self) {
+        self.settle();
         self.written.clear();
         self.events.clear();
     }

@@ -72,7 +72,7 @@ fn a_required_field_is_required() {
         (r#"{"type":"bye","code":4200}"#, "code"),
         (r#"{"type":"stage","stage":"ACCEPTED"}"#, "stage"),
         (
-            r#"{"type":"ready","session":{"id":"s","token":"t","subject":"u"},"refused":[{"id":1,"code":"no"}],"limits":{"max_message_bytes":9,"max_in_flight":9,"max_in_flight_bytes":9},"heartbeat":{"interval_ms":9,"timeout_ms":9}}"#,
+            r#"{"type":"ready","session":{"id":"s","token":"t","subject":"u"},"refused":[{"id":1,"code":"no"}],"limits":{"max_message_bytes":9,"max_in_flight":9,"max_in_flight_bytes":9},"heartbeat":{"interval_ms":9,"timeout_ms":9},"capabilities":["resume"]}"#,
             "id token subject code limits max_message_bytes max_in_flight max_in_flight_bytes heartbeat interval_ms timeout_ms",
         ),
     ];

@@ -1,10 +1,10 @@
 //! The server's end of a connection: every stage against every frame of a client.
 
-use crate::far::Far;
+use crate::far::{Far, bound};
 use crate::frames;
 use readywire_protocol::config::ServerConfig;
-use readywire_protocol::frame::{ClientFrame, FRAME_NAMES, Hello, ServerFrame};
-use readywire_protocol::server::ServerEvent;
+use readywire_protocol::frame::{ClientFrame, FRAME_NAMES, Hello, Send, ServerFrame, StageNews};
+use readywire_protocol::server::{Bound, Decision, ServerEvent, Transmit};
 use readywire_protocol::stage::Stage;
 
 /// Where a connection can be; the first is ACCEPTED before the hello came.
@@ -158,10 +158,10 @@ fn a_closed_connection_hears_nothing() {
             core.authenticated(far.now);
             core.services_ready(far.now);
             core.pending(far.now, vec!["mail".to_owned()]);
-            core.ready(crate::far::bound());
+            core.ready(bound());
             core.impaired(vec!["mail".to_owned()], None);
             core.deliver(frames::message(2, "1"));
-            core.decide(far.now, 1, readywire_protocol::server::Decision::Taken);
+            core.decide(far.now, 1, Decision::Taken);
             core.drain(Default::default(), Default::default());
             core.handle_timeout(far.now + readywire_protocol::time::Duration::from_secs(1000));
             assert_eq!(core, far.core, "at {place:?}");
@@ -177,7 +177,7 @@ fn the_driver_cannot_skip_a_stage() {
     let step = |far: &mut Far, index: usize| match index {
         0 => far.core.authenticated(far.now),
         1 => far.core.services_ready(far.now),
-        2 => far.core.ready(crate::far::bound()),
+        2 => far.core.ready(bound()),
         3 => far.core.impaired(vec!["mail".to_owned()], None),
         4 => far.core.deliver(frames::message(1, "1")),
         _ => far.core.drain(Default::default(), Default::default()),
@@ -204,7 +204,7 @@ fn levels_are_agreed_on_one_by_one() {
         let hello = Hello { capabilities, ..Hello::default() };
         let fresh = || Far::with(ServerConfig::default(), Stage::ServicesReady, hello.clone());
         let mut far = fresh();
-        far.core.ready(crate::far::bound());
+        far.core.ready(bound());
         let [ServerFrame::Ready(ready)] = &far.writes()[..] else { panic!("no ready") };
         let resume = listed.contains(&"resume");
         let answers = resume && listed.contains(&"answers");
@@ -215,7 +215,7 @@ fn levels_are_agreed_on_one_by_one() {
         assert_eq!(far.core.inbox_room().is_some(), resume, "{listed:?}");
         for (text, allowed) in [(r#"{"type":"taken","offset":0}"#, resume), (r#"{"type":"cancel","re":1}"#, answers)] {
             let mut far = fresh();
-            far.core.ready(crate::far::bound());
+            far.core.ready(bound());
             far.forget();
             far.hears(text);
             assert_eq!(far.bye().is_none(), allowed, "{listed:?}: {text}");
@@ -229,6 +229,88 @@ fn levels_are_agreed_on_one_by_one() {
     }
 }
 
+/// A server that keeps no sessions agrees on none, whatever the client listed.
+#[test]
+fn a_server_without_sessions_speaks_no_level() {
+    let mut far = Far::at(Stage::ServicesReady);
+    far.core.ready(Bound { session: None, ..bound() });
+    let [ServerFrame::Ready(ready)] = &far.writes()[..] else { panic!("no ready") };
+    assert_eq!((ready.session.as_ref(), ready.capabilities.len()), (None, 0));
+    assert_eq!(far.core.inbox_room(), None);
+    far.hears(r#"{"type":"taken","offset":0}"#);
+    assert_eq!(far.bye().and_then(|bye| bye.clause.as_deref()), Some("frame.level"));
+}
+
+#[test]
+fn a_change_of_what_is_impaired_is_told_once() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let news = |stage, impaired: &[&str], reason: Option<&str>| {
+        let reason = reason.map(str::to_owned);
+        vec![ServerFrame::Stage(StageNews { impaired: names(impaired), reason, ..StageNews::new(stage) })]
+    };
+    let mut far = Far::at(Stage::Degraded);
+    far.core.impaired(names(&["search"]), Some("again".to_owned()));
+    assert_eq!(far.writes(), [], "`ready` has told it");
+    far.core.impaired(names(&["search", "mail"]), Some("more".to_owned()));
+    assert_eq!(far.writes(), news(Stage::Degraded, &["search", "mail"], Some("more")));
+    far.core.impaired(names(&["search", "mail"]), None);
+    assert_eq!(far.writes(), []);
+    far.core.impaired(Vec::new(), None);
+    assert_eq!((far.writes(), far.core.stage()), (news(Stage::ProcessingReady, &[], None), Stage::ProcessingReady));
+    far.core.impaired(Vec::new(), None);
+    assert_eq!(far.writes(), []);
+    far.core.impaired(names(&["mail"]), None);
+    assert_eq!((far.writes(), far.core.stage()), (news(Stage::Degraded, &["mail"], None), Stage::Degraded));
+}
+
+#[test]
+fn what_was_pending_is_not_pending_any_more() {
+    let mut far = Far::at(Stage::Authenticated);
+    far.core.pending(far.now, vec!["mail".to_owned()]);
+    far.forget();
+    far.core.services_ready(far.now);
+    assert_eq!(far.writes(), [frames::stage(Stage::ServicesReady)]);
+}
+
+/// A driver may feed several inputs before it looks: everything comes out in the order it went in.
+#[test]
+fn what_happened_is_told_in_its_order() {
+    let mut core = Far::waiting().core;
+    for text in [r#"{"type":"ping","nonce":"7"}"#, r#"{"type":"hello"}"#, r#"{"type":"bye","code":4200}"#] {
+        core.handle_message(Default::default(), text);
+    }
+    assert_eq!(core.poll_transmit(), Some(Transmit::Text(r#"{"type":"pong","nonce":"7"}"#.to_owned())));
+    assert!(matches!(core.poll_transmit(), Some(Transmit::Close { code: 4200, .. })));
+    assert!(matches!(core.poll_event(), Some(ServerEvent::Hello(_))));
+    assert!(matches!(core.poll_event(), Some(ServerEvent::Closed(_))));
+
+    let mut core = Far::ready().core;
+    let texts = [
+        r#"{"type":"send","id":1,"event":"e"}"#,
+        r#"{"type":"cancel","re":1}"#,
+        r#"{"type":"send","id":2,"event":"e"}"#,
+        r#"{"type":"taken","offset":0}"#,
+        r#"{"type":"cancel","re":2}"#,
+    ];
+    for text in texts {
+        core.handle_message(Default::default(), text);
+    }
+    let told: Vec<_> = std::iter::from_fn(|| core.poll_event()).collect();
+    assert!(
+        matches!(
+            &told[..],
+            [
+                ServerEvent::Send(Send { id: 1, .. }),
+                ServerEvent::Cancel { re: 1 },
+                ServerEvent::Send(Send { id: 2, .. }),
+                ServerEvent::Taken { offset: 0 },
+                ServerEvent::Cancel { re: 2 },
+            ]
+        ),
+        "{told:?}"
+    );
+}
+
 /// What a client may ask before it knows the answer is answered right behind `ready`.
 #[test]
 fn a_topic_asked_for_early_is_refused_behind_ready() {
@@ -240,7 +322,7 @@ fn a_topic_asked_for_early_is_refused_behind_ready() {
     far.core.services_ready(far.now);
     far.settle();
     far.forget();
-    far.core.ready(crate::far::bound());
+    far.core.ready(bound());
     let written = far.writes();
     assert!(matches!(written[0], ServerFrame::Ready(_)), "{written:?}");
     let topics: Vec<_> = written[1..]

@@ -64,9 +64,18 @@ fn half_a_window_is_acknowledged_at_once() {
 #[test]
 fn half_the_bytes_are_acknowledged_at_once() {
     let mut far = small();
-    far.hears(&format!(r#"{{"type":"send","id":1,"event":"e","payload":"{}"}}"#, "x".repeat(600)));
+    let send = |id: u64, bytes: usize| {
+        let bare = r#"{"type":"send","id":1,"event":"e","payload":""}"#.len();
+        format!(r#"{{"type":"send","id":{id},"event":"e","payload":"{}"}}"#, "x".repeat(bytes - bare))
+    };
+    far.hears(&send(1, 499));
     far.core.decide(far.now, 1, Decision::Taken);
-    assert_eq!(far.writes(), [frames::ack(1)]);
+    assert_eq!(far.writes(), []);
+    far.pass(Duration::from_millis(20));
+    far.forget();
+    far.hears(&send(2, 500));
+    far.core.decide(far.now, 2, Decision::Taken);
+    assert_eq!(far.writes(), [frames::ack(2)]);
 }
 
 #[test]
@@ -168,11 +177,27 @@ fn the_inbox_goes_out_in_order_as_far_as_the_window_goes() {
 }
 
 #[test]
+fn a_resumed_inbox_goes_on_where_the_client_stopped() {
+    let mut far = Far::at(Stage::ServicesReady);
+    far.core.ready(readywire_protocol::server::Bound { inbox: 5, ..crate::far::bound() });
+    far.forget();
+    assert_eq!(far.core.inbox_room().map(|(after, _)| after), Some(5));
+    far.core.deliver(message(1, 10));
+    far.core.deliver(message(6, 10));
+    far.settle();
+    assert!(matches!(&far.written[..], [ServerFrame::Message(Message { offset: 6, .. })]));
+    far.forget();
+    far.hears(r#"{"type":"taken","offset":5}"#);
+    assert_eq!(broken(&far), None, "what the client held before was delivered before");
+}
+
+#[test]
 fn no_more_bytes_are_delivered_than_the_window_has() {
     let mut far = window(10, 100);
     far.core.deliver(message(1, 60));
     far.core.deliver(message(2, 60));
     assert_eq!(delivered(&mut far), [1], "the second waits for room");
+    assert_eq!(far.core.inbox_room(), None, "nobody has to try again before something is taken");
     far.hears(r#"{"type":"taken","offset":1}"#);
     assert_eq!(far.core.inbox_room(), Some((1, Window { messages: 10, bytes: 100 })));
     far.core.deliver(message(2, 60));

@@ -76,6 +76,19 @@ fn two_clients_do_not_retry_in_step() {
     assert!(waits.len() > 150, "{} different waits", waits.len());
 }
 
+#[test]
+fn a_violation_is_a_failure_too() {
+    let spread = waits(|near| {
+        near.open();
+        near.hears_text("no JSON");
+        assert_eq!(near.wait(), seconds(20));
+        near.retry();
+        near.give_token();
+        fail(near)
+    });
+    assert_spread(spread, seconds(1));
+}
+
 /// Neither an open socket nor a stage makes a client forget, and `ready` alone does not, either.
 #[test]
 fn nothing_short_of_a_stable_ready_resets_it() {

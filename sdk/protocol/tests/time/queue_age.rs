@@ -106,6 +106,24 @@ fn a_released_send_that_is_not_written_in_time_is_refused() {
     assert_eq!(outcomes(&mut near), [(1, "refused service_impaired".to_owned())]);
 }
 
+/// A refusal is a decision, also of a send that a lost session may have taken: whoever knew its key would have said so.
+#[test]
+fn what_is_refused_in_the_next_session_is_refused() {
+    let mut near = Near::at(Stage::Degraded);
+    near.send(1, SendOptions { key: Some("order".to_owned()), ..after(seconds(25)) });
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::with(|ready| {
+        ready.session = Some(frames::grant(false));
+        ready.impaired = vec!["search".to_owned()];
+    }));
+    near.forget();
+    near.hears(&ServerFrame::Nack(frames::impaired(2)));
+    near.pass(seconds(25));
+    assert_eq!(outcomes(&mut near), [(1, "refused service_impaired".to_owned())]);
+}
+
 /// Written in a session that was lost: somebody may have taken it, so it is not expired but unknown.
 #[test]
 fn what_a_lost_session_may_have_taken_does_not_expire() {

@@ -3,7 +3,6 @@
 use crate::near::{Near, milliseconds, seconds};
 use readywire_protocol::client::{ClientEvent, ClientState, TokenFailure};
 use readywire_protocol::close::Class;
-use readywire_protocol::config::ClientConfig;
 use readywire_protocol::stage::Stage;
 use readywire_protocol::time::Duration;
 
@@ -85,8 +84,11 @@ fn one_retry_at_once_for_each_stable_ready() {
 
 #[test]
 fn a_token_that_fails_is_tried_again_unless_that_is_hopeless() {
-    let mut near = Near::idle(ClientConfig::default());
-    near.begin();
+    let mut near = Near::connecting();
+    near.hears(&crate::frames::stage(Stage::Accepted));
+    near.hears(&crate::frames::pending(Stage::Authenticated, &["search"], None));
+    near.breaks_off();
+    near.retry();
     for _ in 0..5 {
         let number = near.asked.take().expect("a question");
         near.client.provide_token(near.now, number, Err("the provider is down".into()));
@@ -101,5 +103,6 @@ fn a_token_that_fails_is_tried_again_unless_that_is_hopeless() {
     assert_eq!(near.state(), ClientState::Closed);
     let Some(ClientEvent::Closed(end)) = near.events.last() else { panic!("no end") };
     assert_eq!((end.code, end.reason.as_str()), (4101, "no token: signed out"));
+    assert_eq!((end.stage, end.pending.len()), (Stage::Connecting, 0));
     assert_eq!(near.timer(), None);
 }

@@ -12,7 +12,7 @@ extern "C" {
     pub(super) type WebSocket;
 
     #[wasm_bindgen(constructor, catch)]
-    pub(super) fn new(url: &str, protocols: Vec<String>) -> Result<WebSocket, JsValue>;
+    pub(super) fn new(url: &str, protocols: &Names) -> Result<WebSocket, JsValue>;
     #[wasm_bindgen(method, getter)]
     pub(super) fn protocol(this: &WebSocket) -> String;
     #[wasm_bindgen(method, getter, js_name = readyState)]
@@ -29,6 +29,14 @@ extern "C" {
     pub(super) fn send(this: &WebSocket, text: &str) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
     pub(super) fn close(this: &WebSocket, code: Option<u16>, reason: Option<&str>) -> Result<(), JsValue>;
+
+    /// An array of strings.
+    #[wasm_bindgen(js_name = Array)]
+    pub(super) type Names;
+    #[wasm_bindgen(constructor, js_class = "Array")]
+    pub(super) fn new() -> Names;
+    #[wasm_bindgen(method)]
+    pub(super) fn push(this: &Names, name: &str);
 
     pub(super) type MessageEvent;
     #[wasm_bindgen(method, getter)]
