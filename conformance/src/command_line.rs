@@ -104,7 +104,7 @@ pub struct Server {
     /// environment variable `READYWIRE_CONFORMANCE`.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub settings: Vec<String>,
-    /// How many cases at a time.
+    /// How many cases at a time, at most: a quarter of `sessions_per_subject` is another bound.
     #[arg(long, default_value_t = 16)]
     pub jobs: usize,
     /// A command that starts the server and prints its address, `ws://…`, when it listens.

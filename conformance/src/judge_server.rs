@@ -39,7 +39,7 @@ pub async fn judge(server: &Server, cases: Vec<Case>, mut done: impl FnMut(&Judg
     let (alone, together): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.conditions.alone);
     let together = iter(queues(together)).map(|cases| in_turn(server, cases));
     let mut judged = Vec::new();
-    let mut streams = together.buffer_unordered(server.jobs.max(1)).boxed_local();
+    let mut streams = together.buffer_unordered(at_a_time(server)).boxed_local();
     while let Some(ended) = streams.next().await {
         ended.iter().for_each(&mut done);
         judged.extend(ended);
@@ -52,6 +52,14 @@ pub async fn judge(server: &Server, cases: Vec<Case>, mut done: impl FnMut(&Judg
     }
     judged.sort_by(|left, right| (left.case.clause, &left.case.id).cmp(&(right.case.clause, &right.case.id)));
     judged
+}
+
+/// How many cases at a time: all of them are the same few subjects, and a case has up to three sessions. Where there
+/// are too many, one that is detached for a moment would end.
+fn at_a_time(server: &Server) -> usize {
+    const USUAL: u64 = 16;
+    let sessions = server.settings.get("sessions_per_subject").and_then(Value::as_u64).unwrap_or(USUAL);
+    server.jobs.min(usize::try_from(sessions / 4).unwrap_or(usize::MAX)).max(1)
 }
 
 /// What may be played side by side: each case by itself, except for those that share a subject's start-up.

@@ -125,9 +125,10 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         since: Instant::now(),
     };
     // Null has to be said somehow; what names something that is kept only later is filled when it is used.
-    let given = case.given.iter().map(|(name, value)| {
-        (name.clone(), pattern::filled(value, &Kept::new()).unwrap_or_else(|_| value.clone()))
-    });
+    let given = case
+        .given
+        .iter()
+        .map(|(name, value)| (name.clone(), pattern::filled(value, &Kept::new()).unwrap_or_else(|_| value.clone())));
     play.kept.extend(given);
     let waits = case.conditions.waits_for.iter().filter_map(|name| settings.get(name)?.as_u64());
     play.patience += Duration::from_millis(waits.sum());

@@ -16,7 +16,7 @@ pub const SETTINGS: &[(&str, u64, &str)] = &[
     ("heartbeat_interval_ms", 1000, "between two pings"),
     ("heartbeat_timeout_ms", 1500, "silence after a ping; then 4203"),
     ("session_ttl_ms", 2000, "how long a detached session is kept"),
-    ("sessions_per_subject", 16, "sessions of one subject"),
+    ("sessions_per_subject", 64, "sessions of one subject"),
     ("preauth_connections", 40, "connections of one address that have not said who they are; then HTTP 503"),
 ];
 

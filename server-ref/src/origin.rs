@@ -130,7 +130,9 @@ mod tests {
             assert_eq!(check("127.0.0.1:8080", page), Ok(()), "{page}");
             assert_eq!(check("localhost:8080", page), Ok(()), "{page}");
         }
-        for page in ["http://127.0.0.1:8080.evil.example", "http://localhost:.evil.example", "http://[::1].evil.example"] {
+        for page in
+            ["http://127.0.0.1:8080.evil.example", "http://localhost:.evil.example", "http://[::1].evil.example"]
+        {
             assert_eq!(check("127.0.0.1:8080", page), Err(Forbidden::Origin), "{page}");
         }
         assert_eq!(check("localhost:80.evil.example", "http://localhost:80"), Err(Forbidden::Host));

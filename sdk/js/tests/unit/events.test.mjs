@@ -41,6 +41,8 @@ test("frames come to whoever looks", async () => {
   engine.report({ type: "frame", direction: "in", text: "{}" });
   assert.equal(typeof frames[0].at, "number");
   assert.deepEqual({ ...frames[0], at: 0 }, { direction: "in", text: "{}", at: 0 });
+  engine.report({ type: "frame", direction: "out", text: '{"type":"auth","token":"s3cret"}' });
+  assert.equal(frames[1].text, '{"type":"auth","token":"…"}');
 });
 
 test("an error in a callback is reported and disturbs nothing", async () => {

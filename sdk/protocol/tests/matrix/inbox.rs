@@ -84,7 +84,7 @@ fn an_inbox_is_bounded_and_drops_nothing() {
     log.bind("alice", 1, None, None).expect("a session");
     assert_eq!(log.sessions.append("s-1", note(r#""12345678""#)), Ok(1));
     assert_eq!(log.sessions.append("s-1", note(r#""1234567890123456""#)), Err(AppendError::Full), "too many bytes");
-    assert_eq!(log.sessions.append("s-1", note("1")), Ok(2));
+    assert_eq!(log.sessions.append("s-1", note(r#""1234567890123""#)), Ok(2), "just full");
     assert_eq!(log.sessions.append("s-1", note("1")), Err(AppendError::Full), "too many messages");
     assert_eq!(offsets(&log, 1, 0, ROOM), [1, 2]);
     log.sessions.taken("s-1", 1, 1);

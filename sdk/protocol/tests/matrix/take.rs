@@ -2,6 +2,7 @@
 
 use crate::bind::{Log, resume};
 use crate::frames;
+use readywire_protocol::config::{ServerConfig, Window};
 use readywire_protocol::frame::{Resume, Send};
 use readywire_protocol::json::Payload;
 use readywire_protocol::server::{Decision, Take};
@@ -65,6 +66,19 @@ fn a_refusal_is_kept_until_it_is_settled() {
     assert_eq!(refused(3, 1), [2, 4, 5]);
     assert_eq!(refused(4, 4), [5]);
     assert_eq!(refused(5, 0), [5], "what was settled is forgotten");
+}
+
+/// No more are kept than a client can have in flight: it wrote each new one on the place of one whose end it knew.
+#[test]
+fn no_more_refusals_are_kept_than_can_be_open() {
+    let in_flight = Window { messages: 3, ..Window::default() };
+    let mut log = Log::new(ServerConfig { in_flight, ..ServerConfig::default() });
+    log.bind("alice", 1, None, None).expect("a session");
+    for id in 1..=5 {
+        take(&mut log, 1, id, true);
+    }
+    let binding = log.bind("alice", 2, Some(1), Some(&resume("s-1", 1))).expect("bound");
+    assert_eq!(binding.refused.into_iter().map(|refusal| refusal.id).collect::<Vec<_>>(), [3, 4, 5]);
 }
 
 #[test]
