@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub struct Case {
     /// `clause/slug`, stable for ever.
     pub id: String,
+    /// The id that it has in its file; others that are alike have it, too.
+    pub template: String,
     /// The rule that it tries.
     pub clause: Clause,
     /// Who is judged: never [`Side::Both`].
@@ -311,7 +313,12 @@ pub fn parse(text: &str, side: Side) -> Result<Vec<Case>, String> {
         for (name, value) in each {
             let id = format!("{}-{name}", alike.id);
             check_slug(&id, &name)?;
-            cases.push(Case { id, given: BTreeMap::from([("each".to_owned(), value)]), ..alike.clone() });
+            cases.push(Case {
+                id,
+                template: alike.id.clone(),
+                given: BTreeMap::from([("each".to_owned(), value)]),
+                ..alike.clone()
+            });
         }
     }
     Ok(cases)
@@ -347,8 +354,8 @@ fn understand(written: Written, side: Side) -> Result<Case, String> {
     if let Some(name) = conditions.waits_for.iter().find(|name| !settings.contains(name)) {
         return Err(format!("`{id}` waits for `{name}`, which is not among its settings"));
     }
-    let given = BTreeMap::new();
-    let what = Case {
+    Ok(Case {
+        template: id.clone(),
         id,
         clause,
         side,
@@ -359,11 +366,10 @@ fn understand(written: Written, side: Side) -> Result<Case, String> {
         options,
         strength,
         conditions,
-        given,
+        given: BTreeMap::new(),
         steps,
         afterwards,
-    };
-    Ok(what)
+    })
 }
 
 /// The level with this name.

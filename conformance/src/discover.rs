@@ -18,6 +18,7 @@ pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Lev
         vec![Step::Connect(Default::default()), Step::Ready(Default::default()), Step::Bye(Amount::Number(1000))];
     let case = Case {
         id: "ready.once/discovery".to_owned(),
+        template: "ready.once/discovery".to_owned(),
         clause: Clause::ReadyOnce,
         side: Side::Server,
         does: "Comes to ready once, to see what the server can do.".to_owned(),

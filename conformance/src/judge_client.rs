@@ -23,6 +23,8 @@ pub struct Client {
     pub lacks: BTreeSet<String>,
     /// How many cases at a time.
     pub jobs: usize,
+    /// How long it may take for the next thing, its own timers aside.
+    pub patience: Duration,
 }
 
 /// Plays the cases; `done` hears of each as it ends.
@@ -57,10 +59,13 @@ async fn one(client: &Client, case: Case, plan: Plan) -> Judged {
         let reason = format!("the case needs `{name}`, and does not say what it is to be");
         return Judged::without(case, Verdict::NotRun, reason);
     }
+    if client.testee.is_gone() {
+        return Judged::without(case, Verdict::NotRun, "the testee has ended".to_owned());
+    }
     let mut run = client.testee.run();
     run.options = plan.given;
     run.levels.clone_from(&client.levels);
-    run.slowness = plan.slowness;
+    run.patience = client.patience + plan.slowness;
     let played = play(&case, Peer::Client(Box::new(run)), &plan.known).await;
     Judged::of(case, played)
 }

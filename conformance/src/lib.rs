@@ -7,6 +7,7 @@ pub mod amount;
 pub mod browser;
 pub mod case;
 pub mod catalogue;
+pub mod clauses;
 pub mod command_line;
 pub mod conditions;
 pub mod credentials;

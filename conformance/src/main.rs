@@ -7,10 +7,11 @@ use readywire_conformance::credentials::Credentials;
 use readywire_conformance::judge_client;
 use readywire_conformance::judge_server::{self, Server};
 use readywire_conformance::known::{self, glob};
+use readywire_conformance::play::PATIENCE;
 use readywire_conformance::process::Start;
 use readywire_conformance::report::{json, junit, text};
 use readywire_conformance::verdict::{Counts, Judged, Verdict};
-use readywire_conformance::{browser, catalogue, command_line, discover, settings, table, testee};
+use readywire_conformance::{browser, catalogue, clauses, command_line, discover, settings, table, testee};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ async fn run(line: CommandLine) -> Result<u8, String> {
     match line.task {
         Task::List(list) => show(&list),
         Task::Table(choice) => {
-            print!("{}", table::markdown(&chosen(&choice, None)?));
+            print!("{}", table::markdown(&chosen(&choice, None)?, &clauses::list()?));
             Ok(0)
         }
         Task::Client(options) => client(&options).await,
@@ -110,8 +111,13 @@ async fn client(options: &command_line::Client) -> Result<u8, String> {
         levels.retain(|level| *level == readywire_protocol::clause::Level::Core || offered.contains(level));
     }
     let name = options.reports.name.clone().unwrap_or_else(|| testee.hello.name.clone());
-    let client =
-        judge_client::Client { testee, levels, lacks: options.lacks.iter().cloned().collect(), jobs: options.jobs };
+    let client = judge_client::Client {
+        testee,
+        levels,
+        lacks: options.lacks.iter().cloned().collect(),
+        jobs: options.jobs,
+        patience: PATIENCE,
+    };
     let began = Instant::now();
     let progress = Progress::new(cases.len());
     let judged = judge_client::judge(&client, cases, |one| progress.tell(one)).await;
@@ -173,6 +179,7 @@ fn finish(reports: &Reports, name: &str, judged: &[Judged], took: Duration) -> R
     for one in judged.iter().filter(|one| matches!(one.verdict, Verdict::Fail | Verdict::NotRun | Verdict::NonStrict)) {
         match listed.iter().find(|known| known.names(&one.case.id)) {
             Some(known) => println!("known to fail: {} ({})\n", one.case.id, known.reason),
+            None if text::not_played(one) => {}
             None => println!("{}", text::problem(one)),
         }
     }

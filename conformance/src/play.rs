@@ -133,7 +133,7 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
     let waits = case.conditions.waits_for.iter().filter_map(|name| settings.get(name)?.as_u64());
     play.patience += Duration::from_millis(waits.sum());
     if let Peer::Client(run) = &play.peer {
-        play.patience += run.slowness;
+        play.patience = run.patience;
         play.kept.insert("url".to_owned(), Value::from(run.url.as_str()));
         play.kept.insert("authority".to_owned(), Value::from(run.authority.as_str()));
         let port = run.authority.rsplit_once(':').map_or("", |(_, port)| port);

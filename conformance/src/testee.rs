@@ -5,12 +5,13 @@ pub mod process;
 
 use crate::case::level;
 use crate::link::Upgrade;
+use crate::play::PATIENCE;
 use host::Host;
 use readywire_protocol::clause::Level;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -68,6 +69,7 @@ pub struct Testee {
 #[derive(Debug, Default)]
 struct Switchboard {
     runs: Mutex<BTreeMap<String, UnboundedSender<Value>>>,
+    gone: AtomicBool,
     /// The first line with a token, for each run.
     spilled: Mutex<BTreeMap<String, String>>,
 }
@@ -84,17 +86,19 @@ impl Testee {
     pub async fn over(orders: UnboundedSender<String>, mut lines: UnboundedReceiver<String>) -> Result<Self, String> {
         let first = async {
             while let Some(line) = lines.recv().await {
-                if let Ok(report) = serde_json::from_str::<Value>(&line)
-                    && report["on"] == "hello"
-                {
-                    return Some(report);
+                match serde_json::from_str::<Value>(&line) {
+                    Ok(report) if report["on"] == "hello" => return Ok(report),
+                    Ok(report) if report["on"] == "trouble" => {
+                        return Err(format!("the testee cannot start: {}", report["why"].as_str().unwrap_or_default()));
+                    }
+                    Ok(_) => {}
+                    Err(_) => eprintln!("testee: {line}"),
                 }
             }
-            None
+            Err("the testee ended before it said hello".to_owned())
         };
         let hello = timeout(START, first).await.map_err(|_| "the testee said no hello in 60 s".to_owned())?;
-        let hello = hello.ok_or("the testee ended before it said hello")?;
-        let hello: Hello = serde_json::from_value(hello).map_err(|error| format!("the testee's hello: {error}"))?;
+        let hello: Hello = serde_json::from_value(hello?).map_err(|error| format!("the testee's hello: {error}"))?;
         let switchboard = Arc::new(Switchboard::default());
         tokio::spawn({
             let switchboard = switchboard.clone();
@@ -103,10 +107,16 @@ impl Testee {
                     switchboard.take(&line);
                 }
                 // Whoever waits learns that nothing more can come.
+                switchboard.gone.store(true, Ordering::Relaxed);
                 locked(&switchboard.runs).clear();
             }
         });
         Ok(Self { hello, host: Host::open().await?, orders, switchboard, runs: AtomicU64::new(1) })
+    }
+
+    /// Whether it has ended before its time.
+    pub fn is_gone(&self) -> bool {
+        self.switchboard.gone.load(Ordering::Relaxed)
     }
 
     /// Begins a run: an address of its own at the suite's server, and reports of its own.
@@ -122,7 +132,7 @@ impl Testee {
             reports,
             options: Map::new(),
             levels: BTreeSet::new(),
-            slowness: Duration::ZERO,
+            patience: PATIENCE,
             path,
             id,
             orders: self.orders.clone(),
@@ -169,8 +179,8 @@ pub struct Run {
     pub options: Map<String, Value>,
     /// What the suite offers to the client.
     pub levels: BTreeSet<Level>,
-    /// How much longer than others this client may take, since its timers are longer.
-    pub slowness: Duration,
+    /// How long this client may take for the next thing, its own timers included.
+    pub patience: Duration,
     orders: UnboundedSender<String>,
     host: Host,
     switchboard: Arc<Switchboard>,

@@ -101,11 +101,36 @@ impl Authority {
         self.sign(&self.claims(subject, ttl))
     }
 
+    /// Mints a ticket, which is good for one attempt to connect. It is meant for another audience than tokens are, so
+    /// that neither passes for the other.
+    pub fn mint_ticket(&self, subject: &str, ttl: Duration) -> String {
+        self.sign(&Claims { aud: self.ticket_audience(), ..self.claims(subject, ttl) })
+    }
+
     /// Checks signature, algorithm, times, issuer, audience and subject.
     ///
     /// # Errors
     /// The first check that failed.
     pub fn validate(&self, token: &str) -> Result<Claims, TokenError> {
+        self.check(token, &self.audience)
+    }
+
+    /// Checks the same of a ticket. Whether it is spent is not for the ticket to say.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn validate_ticket(&self, ticket: &str) -> Result<Claims, TokenError> {
+        self.check(ticket, &self.ticket_audience()).map_err(|error| match error {
+            TokenError::Audience => TokenError::NoTicket,
+            other => other,
+        })
+    }
+
+    fn ticket_audience(&self) -> String {
+        format!("{}#ticket", self.audience)
+    }
+
+    fn check(&self, token: &str, audience: &str) -> Result<Claims, TokenError> {
         if token.is_empty() {
             return Err(TokenError::Missing);
         }
@@ -114,7 +139,7 @@ impl Authority {
         validation.leeway = 0;
         validation.validate_nbf = true;
         validation.set_issuer(&[&self.issuer]);
-        validation.set_audience(&[&self.audience]);
+        validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         // Any object first: the signature decides before the claims do, and each claim that is wrong has its name.
         let object = jsonwebtoken::decode::<Map<String, Value>>(token, &self.decoding, &validation)?.claims;
@@ -168,6 +193,10 @@ pub enum TokenError {
     Claim(String),
     /// The hello names a scheme that this server does not take.
     Scheme,
+    /// The hello calls something a ticket that is none.
+    NoTicket,
+    /// The ticket was used for another attempt.
+    Spent,
 }
 
 impl TokenError {
@@ -198,7 +227,9 @@ impl fmt::Display for TokenError {
             Self::Issuer => write!(formatter, "the token comes from another issuer (iss)"),
             Self::Audience => write!(formatter, "the token is meant for another audience (aud)"),
             Self::Claim(name) => write!(formatter, "the token's claim `{name}` is missing or wrong"),
-            Self::Scheme => write!(formatter, "hello.auth.scheme must be `bearer`"),
+            Self::Scheme => write!(formatter, "hello.auth.scheme must be `bearer` or `ticket`"),
+            Self::NoTicket => write!(formatter, "the token is no ticket"),
+            Self::Spent => write!(formatter, "the ticket was used before: ask for a new one"),
         }
     }
 }

@@ -82,6 +82,9 @@ pub enum Command {
         /// How long it lasts, as in 60s, 5m or 1h; a part of a second counts as a whole.
         #[arg(long, default_value = "1h", value_parser = parse_duration)]
         ttl: Duration,
+        /// A ticket, which is good for one attempt, in place of a token.
+        #[arg(long)]
+        ticket: bool,
     },
 }
 

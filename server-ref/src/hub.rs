@@ -8,6 +8,7 @@ use crate::origin::Origins;
 use crate::secrets;
 use crate::service::Services;
 use crate::strangers::{Stranger, Strangers};
+use crate::tickets::Tickets;
 use readywire_protocol::config::{ServerConfig, Window};
 use readywire_protocol::frame::Resume;
 use readywire_protocol::json::Payload;
@@ -73,6 +74,8 @@ pub struct Hub {
     random: SystemRandom,
     shared: Mutex<Shared>,
     strangers: Strangers,
+    /// One-time tickets that were used.
+    pub(crate) tickets: Tickets,
     /// Told whenever an inbox may have room again.
     room: Notify,
     draining: watch::Sender<bool>,
@@ -118,6 +121,7 @@ impl Hub {
                 work: HashMap::new(),
             }),
             strangers: Strangers::default(),
+            tickets: Tickets::default(),
             parts,
             metrics: Metrics::default(),
             connections: TaskTracker::new(),

@@ -74,3 +74,4 @@ pub mod service;
 mod session_inbox;
 pub mod signals;
 mod strangers;
+mod tickets;

@@ -18,8 +18,8 @@ async fn main() -> ExitCode {
 
 async fn run(line: CommandLine) -> Result<(), String> {
     let authority = line.tokens.authority()?;
-    if let Some(Command::Token { subject, ttl }) = &line.command {
-        println!("{}", authority.mint(subject, *ttl));
+    if let Some(Command::Token { subject, ttl, ticket }) = &line.command {
+        println!("{}", if *ticket { authority.mint_ticket(subject, *ttl) } else { authority.mint(subject, *ttl) });
         return Ok(());
     }
     logs::to_error_stream();

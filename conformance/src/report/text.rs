@@ -55,20 +55,25 @@ pub fn problem(judged: &Judged) -> String {
     text
 }
 
+/// Whether there is nothing to show but a reason, which the summary gives for all that share it.
+pub fn not_played(judged: &Judged) -> bool {
+    judged.played.is_none()
+}
+
 /// The last lines of a run.
 pub fn summary(name: &str, judged: &[Judged], took: std::time::Duration) -> String {
     let Counts { pass, non_strict, fail, unsupported, not_run } = Counts::of(judged);
     let mut text = String::new();
-    let mut reasons: Vec<(&str, usize)> = Vec::new();
-    for one in judged.iter().filter(|one| one.verdict == Verdict::Unsupported) {
+    let mut reasons: Vec<(Verdict, &str, usize)> = Vec::new();
+    for one in judged.iter().filter(|one| not_played(one)) {
         let reason = one.reason.as_deref().unwrap_or_default();
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, count)) => *count += 1,
-            None => reasons.push((reason, 1)),
+        match reasons.iter_mut().find(|(verdict, known, _)| (*verdict, *known) == (one.verdict, reason)) {
+            Some((_, _, count)) => *count += 1,
+            None => reasons.push((one.verdict, reason, 1)),
         }
     }
-    for (reason, count) in reasons {
-        let _ = writeln!(text, "unsupported: {count} {}, {reason}", if count == 1 { "case" } else { "cases" });
+    for (verdict, reason, count) in reasons {
+        let _ = writeln!(text, "{}: {count} {}, {reason}", verdict.word(), if count == 1 { "case" } else { "cases" });
     }
     let _ = writeln!(
         text,

@@ -1,6 +1,6 @@
 //! Carries the core's commands out, feeds it what happens, and tells the application through an [`EventSink`].
 //!
-//! The engine waits for nothing, so that whoever drives it may: the Rust API in one task ([`crate::driver`]), the npm
+//! The engine waits for nothing, so that whoever drives it may: the Rust API in one task (`driver.rs`), the npm
 //! package in the callbacks of its page.
 
 use crate::clock;

@@ -30,6 +30,8 @@ async function provideWebSocket(): Promise<void> {
   class PlainWebSocket extends ws {
     constructor(url: string | URL, protocols?: string | string[]) {
       super(url, protocols ?? [], { perMessageDeflate: false });
+      // Here an error that nobody listens to ends the process. `close` comes behind it, and is what counts.
+      this.addEventListener("error", () => {});
     }
   }
   globalThis.WebSocket = PlainWebSocket as unknown as typeof WebSocket;

@@ -32,7 +32,7 @@ before(async () => {
 after(() => packed?.stop(), DEADLINE);
 
 /** What every run has to come to. */
-function check({ states, pendingAtReady, echoed, ids, received, steps, missing, last }) {
+function check({ states, pendingAtReady, echoed, ids, received, steps, within, unfit, missing, last }) {
   assert.deepEqual(states.slice(0, 5), ["connecting", "accepted", "authenticated", "services_ready", "processing_ready"]);
   assert.deepEqual(pendingAtReady, []);
   assert.deepEqual(echoed, { text: 'ünï "quoted" 🦀', list: [1, 2.5, null] });
@@ -41,6 +41,8 @@ function check({ states, pendingAtReady, echoed, ids, received, steps, missing, 
   assert.deepEqual(received, Array.from({ length: 10 }, (_, index) => `message ${index}`));
   assert.equal(steps[0], "agent_started");
   assert.equal(steps.at(-1), "agent_completed");
+  assert.equal(within, "from within");
+  assert.equal(unfit, "payload_invalid");
   assert.equal(missing, "RefusedError");
   assert.equal(last, "closed");
 }

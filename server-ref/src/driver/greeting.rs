@@ -32,8 +32,8 @@ impl Driver {
                 let start = self.hub.parts.services.connect(&claims.sub);
                 let process = self.hub.parts.services.process().progress();
                 self.services = Some(Starting { process, own: start.progress(), start });
-                // A token for ages has an end that no clock can name.
-                self.expires_at = Instant::now().checked_add(claims.expires_in());
+                // A token for ages has an end that no clock can name; a ticket has done all that it is for.
+                self.expires_at = self.token.and_then(|_| Instant::now().checked_add(claims.expires_in()));
                 self.claims = Some(claims);
                 self.resume = hello.resume.filter(|_| self.levels.resume);
                 self.core.authenticated(self.hub.now());
@@ -48,6 +48,7 @@ impl Driver {
 
     fn identify(&mut self, hello: &Hello) -> Result<Claims, TokenError> {
         let token = match (&hello.auth, &self.bearer) {
+            (Some(auth), _) if auth.scheme == "ticket" => return self.spend(hello, &auth.token),
             (Some(auth), _) if auth.scheme == "bearer" => auth.token.as_str(),
             (Some(_), _) => return Err(TokenError::Scheme),
             (None, Some(bearer)) => bearer.as_str(),
@@ -60,6 +61,13 @@ impl Driver {
         }
         self.token = Some(token);
         Ok(claims)
+    }
+
+    fn spend(&self, hello: &Hello, ticket: &str) -> Result<Claims, TokenError> {
+        let claims = self.hub.parts.authority.validate_ticket(ticket)?;
+        let attempt = hello.resume.as_ref().map_or(0, |resume| resume.attempt);
+        let spent = self.hub.tickets.spend(secrets::hash(ticket), attempt, claims.expires_in());
+        if spent { Ok(claims) } else { Err(TokenError::Spent) }
     }
 
     /// The services are further, or are looked at for the first time.
@@ -117,7 +125,7 @@ impl Driver {
             refused: binding.refused,
             inbox: binding.inbox,
             impaired: self.impaired.clone(),
-            token_expires_in: Some(claims.expires_in().min(FOR_EVER)),
+            token_expires_in: self.token.map(|_| claims.expires_in().min(FOR_EVER)),
         });
     }
 }

@@ -101,3 +101,22 @@ async fn a_token_that_is_made_to_expire_stays_so_and_a_fresh_one_helps() {
     switch(&server, json!({ "reset": true }));
     Raw::ready(&server, &hello).await;
 }
+
+#[tokio::test]
+async fn a_ticket_is_good_for_one_attempt() {
+    let server = started(&[]).await;
+    let mut hello = hello_with(&authority().mint_ticket("alice", HOUR));
+    hello["auth"]["scheme"] = json!("ticket");
+    let (_, first) = Raw::ready(&server, &hello).await;
+    assert_eq!(first["session"]["subject"], "alice");
+    assert!(first["auth"]["expires_in_ms"].is_null(), "there is nothing left to expire");
+    let (raw, again) = Raw::ready(&server, &hello).await;
+    assert_ne!(again["session"]["id"], first["session"]["id"], "the same upgrade, repeated");
+    drop(raw);
+    hello["resume"] = json!({ "session": again["session"]["id"], "token": again["session"]["token"], "attempt": 1 });
+    let ended = Raw::greet(&server, &hello).await.ended().await;
+    assert_eq!((ended.code, ended.reason.as_str()), (4104, "the ticket was used before: ask for a new one"));
+    // Neither passes for the other.
+    hello["auth"]["scheme"] = json!("bearer");
+    assert_eq!(Raw::greet(&server, &hello).await.ended().await.code, 4104);
+}

@@ -27,12 +27,30 @@ export async function scenario(connect, url, token) {
   const steps = [];
   for await (const part of client.stream("agent.run", { prompt: "When is a connection ready?" })) steps.push(part.event);
 
+  // The engine is at work while it tells this: what it is asked meanwhile waits its turn.
+  const fromWithin = new Promise((resolve) => {
+    const ask = ({ detail }) => {
+      if (detail.state !== "acknowledged") return;
+      client.removeEventListener("sendstate", ask);
+      resolve(client.request("echo", "from within"));
+    };
+    client.addEventListener("sendstate", ask);
+  });
+  await client.send("echo", null);
+  const within = await fromWithin;
+
+  const tooDeep = Array.from({ length: 70 }).reduce((inner) => [inner], null);
+  const unfit = await client.send("echo", tooDeep).then(
+    () => null,
+    (error) => error.code,
+  );
+
   const missing = await client.send("no.such.event", null).then(
     () => null,
     (error) => error.name,
   );
   await client.close();
-  return { states, pendingAtReady, echoed, ids, received, steps, missing, last: client.state };
+  return { states, pendingAtReady, echoed, ids, received, steps, within, unfit, missing, last: client.state };
 }
 
 /** What the address of the page tells. */

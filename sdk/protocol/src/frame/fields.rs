@@ -108,3 +108,38 @@ impl<'f, 'a> Fields<'f, 'a> {
         objects.into_iter().map(|object| self.inside(object, "")).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::frame::{ClientFrame, ServerFrame};
+
+    fn found(text: &str) -> String {
+        ServerFrame::decode(text).expect_err("a fault").found
+    }
+
+    #[test]
+    fn the_first_fault_is_told() {
+        assert_eq!(found(r#"{"type":"nack","id":"1","code":2}"#), "`id` is not plain digits below 2^53");
+        assert_eq!(found(r#"{"type":"nack","id":1,"code":2,"retry":3}"#), "`code` is not a string");
+        assert_eq!(found(r#"{"type":"nack","id":1,"code":"c","retry":3}"#), "`retry` is not true or false");
+        assert_eq!(found(r#"{"type":7,"id":1}"#), "`type` is not a string");
+        assert_eq!(found(r#"{"id":1}"#), "`type` is missing");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_the_object_that_misses_it() {
+        assert_eq!(found(r#"{"type":"ready"}"#), "`limits` is missing");
+        let ready = r#"{"type":"ready","limits":{"max_message_bytes":1},"heartbeat":{}}"#;
+        assert_eq!(found(ready), "`limits.max_in_flight` is missing");
+        let refused = r#"{"type":"ready","refused":[{"id":1,"code":"c"},{"id":2}]}"#;
+        assert_eq!(found(refused), "`code` is missing");
+        let hello = ClientFrame::decode(r#"{"type":"hello","auth":{"scheme":"bearer"}}"#);
+        assert_eq!(hello.expect_err("a fault").found, "`auth.token` is missing");
+    }
+
+    #[test]
+    fn what_is_optional_may_be_null() {
+        let frame = ServerFrame::decode(r#"{"type":"bye","code":1000,"reason":null,"class":null,"clause":null}"#);
+        assert!(matches!(frame, Ok(ServerFrame::Bye(bye)) if bye.reason.is_empty() && bye.clause.is_none()));
+    }
+}

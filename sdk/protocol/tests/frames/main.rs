@@ -10,5 +10,5 @@ mod text;
 /// Enough to find what is wrong in a few runs, and little enough for every run. What fails is printed, not kept in a
 /// file: it belongs into a test of its own.
 fn cases() -> proptest::test_runner::Config {
-    proptest::test_runner::Config { cases: 1000, failure_persistence: None, ..Default::default() }
+    proptest::test_runner::Config { cases: 500, failure_persistence: None, ..Default::default() }
 }

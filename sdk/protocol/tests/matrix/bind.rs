@@ -151,6 +151,16 @@ fn a_token_is_good_until_the_next_was_shown() {
     assert!(new.resumed);
 }
 
+/// To present a token is to have it: those before it are worth nothing any more.
+#[test]
+fn a_token_that_is_presented_replaces_those_before() {
+    let mut log = Log::with_one();
+    log.bind("alice", 2, Some(1), Some(&resume("s-1", 1))).expect("bound");
+    log.bind("alice", 3, Some(2), Some(&resume("s-1", 2))).expect("bound");
+    assert!(!log.bind("alice", 4, Some(1), Some(&resume("s-1", 3))).expect("a session").resumed);
+    assert!(log.bind("alice", 5, Some(3), Some(&resume("s-1", 3))).expect("bound").resumed);
+}
+
 #[test]
 fn a_detached_session_is_kept_for_its_time_from_then() {
     let mut log = Log::with_one();
@@ -160,6 +170,8 @@ fn a_detached_session_is_kept_for_its_time_from_then() {
     log.pass(Duration::from_millis(119_999));
     assert_eq!(log.sessions.expire(log.now), [""; 0]);
     assert!(log.bind("alice", 2, Some(1), Some(&resume("s-1", 1))).expect("bound").resumed);
+    log.pass(Duration::from_secs(500));
+    assert_eq!(log.sessions.expire(log.now), [""; 0], "nor has one that is attached again");
     log.sessions.detach(log.now, "s-1", 2);
     log.pass(Duration::from_secs(120));
     assert_eq!(log.sessions.append("s-1", note("1")), Ok(1), "it is there until somebody looks at the clock");

@@ -73,6 +73,10 @@ fn a_resume_may_hold_everything_or_nothing() {
         assert!(log.bind("alice", 2, Some(1), Some(&hello)).expect("bound").resumed, "{inbox}");
     }
     let mut log = five();
+    log.sessions.taken("s-1", 1, 5);
+    let hello = Resume { inbox: 4, ..resume("s-1", 1) };
+    assert!(!log.bind("alice", 2, Some(1), Some(&hello)).expect("a session").resumed, "less than what was taken");
+    let mut log = five();
     let hello = Resume { inbox: 6, ..resume("s-1", 1) };
     assert!(!log.bind("alice", 2, Some(1), Some(&hello)).expect("a session").resumed, "more than there is");
 }

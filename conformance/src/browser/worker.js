@@ -1,0 +1,3 @@
+import { serve } from "/suite/channel.js";
+
+serve(() => import("/page/testee.js"));

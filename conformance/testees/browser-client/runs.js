@@ -1,0 +1,224 @@
+// Speaks the suite's testee protocol (CERTIFY_CLIENT.md) for the npm package, wherever that runs: one client for each run.
+
+/** The options that a client is made with, as the suite names them. */
+const OPTIONS = [
+  "backoff_base_ms",
+  "backoff_cap_ms",
+  "backoff_first_ms",
+  "close_deadline_ms",
+  "connect_timeout_ms",
+  "hello_in_upgrade",
+  "queue_age_ms",
+  "queue_bytes",
+  "queue_messages",
+];
+
+/** Why a send was given up, when the suite said so. */
+const GIVEN_UP = new Error("given up");
+
+/**
+ * @param {(url: string, options: object) => Promise<object>} connect the package's own
+ * @param {string} name
+ * @param {(report: object) => void} report
+ * @returns {(order: object) => void} takes orders
+ */
+export function serve(connect, name, report) {
+  /** @type {Map<string, Run>} */
+  const runs = new Map();
+  report({
+    on: "hello",
+    name,
+    version: "0.1.0",
+    levels: ["resume", "answers"],
+    // A platform that fails the connection by itself tells nobody which subprotocol was selected, and a page is woken up
+    // by its browser, for all runs at once.
+    lacks: ["sees_subprotocol", "wake"],
+    options: OPTIONS,
+  });
+  return (order) => {
+    switch (order.op) {
+      case "end":
+        runs.get(order.run)?.end();
+        runs.delete(order.run);
+        break;
+      case "connect":
+        runs.set(order.run, new Run(connect, order, (on, rest) => report({ run: order.run, on, ...rest })));
+        break;
+      default:
+        runs.get(order.run)?.take(order);
+    }
+  };
+}
+
+class Run {
+  #report;
+  #token;
+  #closeDeadlineMs;
+  #client = null;
+  #ended = false;
+  /** Orders that came before there was a client. */
+  #waiting = [];
+  /** What gives each send up. */
+  #controllers = new Map();
+  /** The send that is being given to the client, and by the client's own handles those that were. */
+  #placing = null;
+  #placed = new Map();
+  /** Outcomes as events told them; promises have to say the same. */
+  #told = new Map();
+  #streams = new Map();
+
+  constructor(connect, order, report) {
+    this.#report = report;
+    this.#token = order;
+    const { options } = order;
+    this.#closeDeadlineMs = options.close_deadline_ms;
+    connect(order.url, {
+      resolveWhen: "dialling",
+      token: () => this.#provide(),
+      helloInUpgrade: options.hello_in_upgrade,
+      connectTimeoutMs: options.connect_timeout_ms,
+      queue: { messages: options.queue_messages, bytes: options.queue_bytes, maxAgeMs: options.queue_age_ms },
+      backoff: { firstMs: options.backoff_first_ms, baseMs: options.backoff_base_ms, capMs: options.backoff_cap_ms },
+      onstatechange: ({ state, pending, impaired, attempt }) => report("state", { state, pending, impaired, attempt }),
+      onmessage: ({ event, payload, offset }) => report("message", { event, payload, offset }),
+      onsendstate: (change) => this.#changed(change),
+      // What a page would log: the suite looks for tokens in it.
+      onframe: ({ text }) => report("log", { text: text.slice(0, 2000) }),
+    }).then(
+      (client) => this.#begin(client),
+      (error) => this.#trouble(error),
+    );
+  }
+
+  take(order) {
+    if (order.op === "token") this.#token = order;
+    else if (this.#client === null && !(order.op === "sync" && this.#waiting.length === 0)) this.#waiting.push(order);
+    else this.#obey(order);
+  }
+
+  end() {
+    this.#ended = true;
+    void this.#client?.close({ deadlineMs: 0 });
+  }
+
+  #begin(client) {
+    this.#client = client;
+    client.addEventListener("close", ({ detail: { code, reason, clause, stage, pending, retryable } }) =>
+      this.#report("closed", { code, reason, clause, stage, pending, retryable }),
+    );
+    if (this.#ended) this.end();
+    for (const order of this.#waiting.splice(0)) this.#obey(order);
+  }
+
+  #provide() {
+    this.#report("token", {});
+    const { token, fail } = this.#token;
+    if (token !== undefined) return token;
+    if (fail !== undefined) throw new Error(fail);
+    return new Promise(() => {});
+  }
+
+  #obey(order) {
+    const { handle, event, payload } = order;
+    switch (order.op) {
+      case "send": {
+        this.#placing = handle;
+        const sent = this.#client.send(event, payload, this.#options(order));
+        this.#placing = null;
+        sent.then(
+          () => this.#outcome(handle, "acknowledged", null),
+          (error) => this.#failed(handle, error),
+        );
+        break;
+      }
+      case "stream": {
+        const parts = this.#client.stream(event, payload, this.#options(order));
+        this.#streams.set(handle, parts);
+        if (order.read !== false) void this.#read(handle, parts);
+        break;
+      }
+      case "request":
+        this.#client.request(event, payload, this.#options(order)).then(
+          (answer) => this.#report("answer", { handle, payload: answer, end: true, error: null }),
+          (error) => this.#failed(handle, error),
+        );
+        break;
+      case "read":
+        void this.#read(handle, this.#streams.get(handle));
+        break;
+      case "cancel":
+        void this.#streams.get(handle)?.return();
+        break;
+      case "abandon":
+        this.#controllers.get(handle)?.abort(GIVEN_UP);
+        break;
+      case "close":
+        void this.#client.close({ deadlineMs: this.#closeDeadlineMs });
+        break;
+      case "sync":
+        this.#report("synced", {});
+        break;
+      default:
+        this.#report("trouble", { why: `there is no order ${order.op}` });
+    }
+  }
+
+  #options({ handle, policy, expire_after_ms, key }) {
+    const controller = new AbortController();
+    this.#controllers.set(handle, controller);
+    return { policy, expireAfterMs: expire_after_ms, key, signal: controller.signal };
+  }
+
+  async #read(handle, parts) {
+    try {
+      for await (const { event, payload } of parts) this.#report("answer", { handle, event, payload, end: false });
+      this.#report("answer", { handle, end: true, error: null });
+    } catch (error) {
+      this.#failed(handle, error);
+    }
+  }
+
+  /** Events are in order with everything else that is told; what promises say comes a little later. */
+  #changed({ handle, state, code }) {
+    if (this.#placing !== null) {
+      this.#placed.set(handle, this.#placing);
+      this.#placing = null;
+    }
+    const ours = this.#placed.get(handle);
+    if (ours === undefined || state === "queued" || state === "in_flight") return;
+    this.#told.set(ours, state);
+    this.#report("outcome", { handle: ours, outcome: state, code });
+  }
+
+  /** What a promise says. */
+  #outcome(handle, outcome, code) {
+    const told = this.#told.get(handle);
+    if (told === undefined) this.#report("outcome", { handle, outcome, code });
+    else if (told !== outcome) this.#trouble(`send ${handle}: the event says ${told}, and the promise ${outcome}`);
+  }
+
+  #failed(handle, error) {
+    const outcome = (outcome, code) => this.#outcome(handle, outcome, code);
+    if (error === GIVEN_UP) return outcome("refused", "withdrawn");
+    switch (error.name) {
+      case "RefusedError":
+      case "NotReadyError":
+      case "QueueFullError":
+        return outcome("refused", error.code);
+      case "ClosedError":
+        return outcome("refused", "closed");
+      case "ExpiredError":
+        return outcome("expired", null);
+      case "UnknownOutcomeError":
+        return outcome("unknown", error.code);
+      case "AnswerError":
+        return this.#report("answer", { handle, end: true, error: error.code });
+      default:
+        this.#trouble(error);
+    }
+  }
+
+  #trouble(error) {
+    this.#report("trouble", { why: String(error?.stack ?? error) });
+  }
+}

@@ -1,0 +1,105 @@
+//! The suite judges clients: the Rust SDK keeps every rule, and who does nothing keeps none.
+
+use readywire_conformance::case::Case;
+use readywire_conformance::catalogue;
+use readywire_conformance::judge_client::{Client, judge};
+use readywire_conformance::report::text;
+use readywire_conformance::testee::{Testee, process};
+use readywire_conformance::verdict::{Judged, Verdict};
+use readywire_protocol::clause::{Level, Side};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+fn cases() -> Vec<Case> {
+    let mut cases = catalogue::built_in().expect("cases");
+    cases.retain(|case| case.side == Side::Client);
+    cases
+}
+
+async fn judged(testee: Testee, levels: BTreeSet<Level>, patience: Duration) -> Vec<Judged> {
+    let client = Client { testee, levels, lacks: BTreeSet::new(), jobs: 64, patience };
+    judge(&client, cases(), |_| {}).await
+}
+
+async fn rust_client() -> Testee {
+    let (orders, waiting) = mpsc::unbounded_channel();
+    let (reports, lines) = mpsc::unbounded_channel();
+    readywire_testee::report_logs(reports.clone());
+    tokio::spawn(readywire_testee::serve(waiting, reports));
+    Testee::over(orders, lines).await.expect("the Rust client says hello")
+}
+
+fn problems<'a>(judged: impl IntoIterator<Item = &'a Judged>) -> String {
+    judged.into_iter().map(text::problem).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_client_passes_every_case() {
+    let testee = rust_client().await;
+    let levels = testee.hello.levels().expect("levels");
+    let judged = judged(testee, levels, Duration::from_secs(20)).await;
+    let wrong = judged.iter().filter(|one| !matches!(one.verdict, Verdict::Pass | Verdict::Unsupported));
+    assert_eq!(problems(wrong), "");
+    let excused: BTreeSet<&str> = judged.iter().filter_map(|one| one.reason.as_deref()).collect();
+    assert_eq!(excused, BTreeSet::from(["it lacks `early_client`"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_of_core_ask_for_nothing_beyond_it() {
+    let judged = judged(rust_client().await, BTreeSet::from([Level::Core]), Duration::from_secs(20)).await;
+    let wrong = judged.iter().filter(|one| !matches!(one.verdict, Verdict::Pass | Verdict::Unsupported));
+    assert_eq!(problems(wrong), "");
+    assert!(judged.iter().filter(|one| one.verdict == Verdict::Pass).count() > 250);
+}
+
+/// A client that takes every order and never connects.
+async fn idle_client() -> Testee {
+    let (orders, mut waiting) = mpsc::unbounded_channel::<String>();
+    let (reports, lines) = mpsc::unbounded_channel();
+    let options: BTreeSet<String> = cases().into_iter().flat_map(|case| case.settings).collect();
+    let hello = json!({ "on": "hello", "name": "idle", "levels": ["resume", "answers"], "options": options });
+    reports.send(hello.to_string()).expect("the suite listens");
+    tokio::spawn(async move {
+        while let Some(order) = waiting.recv().await {
+            let order: Value = serde_json::from_str(&order).expect("an order");
+            if order["op"] == "sync" {
+                let _ = reports.send(json!({ "run": order["run"], "on": "synced" }).to_string());
+            }
+        }
+    });
+    Testee::over(orders, lines).await.expect("the idle client says hello")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_case_passes_with_a_client_that_does_nothing() {
+    let testee = idle_client().await;
+    let levels = testee.hello.levels().expect("levels");
+    let judged = judged(testee, levels, Duration::from_millis(200)).await;
+    let passed: Vec<&str> =
+        judged.iter().filter(|one| one.verdict == Verdict::Pass).map(|one| one.case.id.as_str()).collect();
+    assert_eq!(passed, [""; 0]);
+    let not_run = judged.iter().filter(|one| one.verdict == Verdict::NotRun);
+    assert_eq!(problems(not_run), "");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_that_ends_leaves_cases_that_were_not_run() {
+    let hello = r#"{"on":"hello","name":"brief","options":[]}"#;
+    let words = ["sh", "-c", &format!("echo not for the suite; echo '{hello}'; read order; echo \"$order\" >&2")];
+    let (testee, program) = process::start(&words.map(str::to_owned)).await.expect("sh");
+    assert_eq!(testee.hello.name, "brief");
+    let client = Client {
+        testee,
+        levels: BTreeSet::from([Level::Core]),
+        lacks: BTreeSet::new(),
+        jobs: 1,
+        patience: Duration::from_secs(20),
+    };
+    let chosen = cases().into_iter().filter(|case| case.id.starts_with("ready.once/")).collect();
+    let judged = judge(&client, chosen, |_| {}).await;
+    assert!(judged.iter().all(|one| one.verdict == Verdict::NotRun), "{}", problems(&judged));
+    program.stop(client.testee).await;
+}
