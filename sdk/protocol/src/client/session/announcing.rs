@@ -1,0 +1,36 @@
+//! Telling the application the state, once for each change.
+
+use super::*;
+
+impl Client {
+    pub(super) fn announce(&mut self) {
+        let state = self.state();
+        let connection = self.connection.as_ref();
+        let waiting = match self.phase {
+            Phase::Waiting { until } => Some(until),
+            _ => None,
+        };
+        let ended = self.ended_with.as_ref().filter(|_| connection.is_none());
+        let mut change = StateChange {
+            state,
+            // As it was told last, so that only what is new makes a difference.
+            previous: self.announced.as_ref().map_or(state, |announced| announced.previous),
+            pending: connection.map_or_else(Vec::new, |connection| connection.pending.clone()),
+            impaired: connection.map_or_else(Vec::new, |connection| connection.impaired.clone()),
+            reason: match (connection, ended) {
+                (Some(connection), _) => connection.reason.clone(),
+                (None, Some((_, reason))) => Some(reason.clone()),
+                (None, None) => None,
+            },
+            connection: connection.and_then(|connection| connection.id.clone()),
+            attempt: self.number,
+            retry_at: waiting,
+            code: ended.map(|(code, _)| *code),
+        };
+        if self.announced.as_ref() != Some(&change) {
+            change.previous = self.announced.as_ref().map_or(ClientState::Connecting, |announced| announced.state);
+            self.announced = Some(change.clone());
+            self.events.push(ClientEvent::State(change));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Writing what the window allows.
+
+use super::*;
+
+impl Client {
+    /// Writes what the window allows: first what was written before and is undecided, then what waits.
+    pub(super) fn flush(&mut self, now: Instant) {
+        let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready) else { return };
+        let limits = ready.limits;
+        let (resume, answers) = (ready.resume, ready.answers);
+        let unfit = |entry: &Entry, text: &str| {
+            if text.len() as u64 > limits.max_message_bytes {
+                return Some(Rejection::local("too_large", "larger than the server takes", false));
+            }
+            // Nobody would ever end that answer (clause `frame.level`).
+            (entry.answer && !answers).then(|| Rejection::local("unsupported", "the server gives no answers", false))
+        };
+        let mut flight = self.outbox.in_flight();
+        let mut unsendable = Vec::new();
+        let fits = |flight: &Window, bytes: u64| {
+            let first = flight.messages == 0;
+            flight.messages < limits.max_in_flight.max(1)
+                && (first || flight.bytes + bytes <= limits.max_in_flight_bytes)
+        };
+        let cancelled =
+            |entry: &Entry| self.answers.iter().any(|answer| answer.handle == entry.handle && answer.cancelled);
+        let mut blocked = false;
+        let mut index = 0;
+        while let Some(entry) = self.outbox.written.get_mut(index) {
+            index += 1;
+            if entry.on_wire {
+                continue;
+            }
+            if !fits(&flight, entry.bytes()) {
+                blocked = true;
+                break;
+            }
+            let text = wire(entry, resume);
+            if let Some(refusal) = unfit(entry, &text) {
+                // This server takes less than the one before. It was not taken: `received` would cover it.
+                index -= 1;
+                unsendable.extend(outbox::take(&mut self.outbox.written, index).map(|entry| (entry, refusal)));
+                continue;
+            }
+            flight.messages += 1;
+            flight.bytes += entry.bytes();
+            entry.on_wire = true;
+            ready.write_text(text);
+            if cancelled(entry) {
+                // The server did not know the send when the cancel was written.
+                ready.write(&ClientFrame::Cancel { re: entry.id });
+            }
+        }
+        index = 0;
+        while let Some(entry) = self.outbox.waiting.get(index).filter(|_| !blocked) {
+            if entry.held.is_some() {
+                index += 1;
+                continue;
+            }
+            if !fits(&flight, entry.bytes()) {
+                break;
+            }
+            let Some(mut entry) = outbox::take(&mut self.outbox.waiting, index) else { break };
+            entry.id = self.next_id;
+            let text = wire(&entry, resume);
+            if let Some(refusal) = unfit(&entry, &text) {
+                unsendable.push((entry, refusal));
+                continue;
+            }
+            self.next_id += 1;
+            self.outbox.highest_written = entry.id;
+            flight.messages += 1;
+            flight.bytes += entry.bytes();
+            entry.on_wire = true;
+            if let Some(answer) = self.answers.iter_mut().find(|answer| answer.handle == entry.handle) {
+                answer.id = entry.id;
+            }
+            self.events.push(ClientEvent::InFlight { handle: entry.handle, id: entry.id });
+            ready.write_text(text);
+            if self.answers.iter().any(|answer| answer.handle == entry.handle && answer.cancelled) {
+                ready.write(&ClientFrame::Cancel { re: entry.id });
+            }
+            self.outbox.written.push(entry);
+        }
+        for (entry, refusal) in unsendable {
+            self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal));
+        }
+        if flight.messages == 0 {
+            self.progress_deadline = None;
+        } else if self.progress_deadline.is_none() {
+            self.progress_deadline = Some(now + self.config.progress_timeout);
+        }
+    }
+}
+
+/// The frame of a send. A server without sessions knows no keys.
+fn wire(entry: &Entry, resume: bool) -> String {
+    let key = entry.key.as_deref().filter(|_| resume);
+    frame::send(entry.id, &entry.event, &entry.payload, entry.answer, key, None)
+}

@@ -1,0 +1,140 @@
+//! What the server says once it is ready, and what that settles.
+
+use super::*;
+
+impl Client {
+    pub(super) fn application(&mut self, now: Instant, frame: ServerFrame) -> Result<(), PeerMisbehaved> {
+        match frame {
+            ServerFrame::Ack { id } => {
+                if id > self.outbox.highest_written {
+                    return Err(PeerMisbehaved::new(Clause::AckNotAboveSent, "an ack above every id written"));
+                }
+                let decided = self.outbox.acknowledge(id);
+                if !decided.is_empty() {
+                    self.progress_deadline = None;
+                }
+                for entry in decided {
+                    self.acknowledged(&entry);
+                }
+            }
+            ServerFrame::Nack(refusal) => {
+                if refusal.id > self.outbox.highest_written {
+                    return Err(PeerMisbehaved::new(Clause::AckNotAboveSent, "a nack above every id written"));
+                }
+                self.refused(refusal)?;
+                self.release_held();
+            }
+            ServerFrame::Message(message) if self.session.is_some() => return self.message(now, message),
+            ServerFrame::Drain { reconnect_after_ms, .. } => {
+                if let [from, to] = reconnect_after_ms[..] {
+                    self.backoff.window = Some((Duration::from_millis(from), Duration::from_millis(to)));
+                }
+            }
+            _ => {
+                let found = "a frame of a level that was not agreed";
+                return Err(PeerMisbehaved::new(Clause::FrameLevel, found));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn message(&mut self, now: Instant, message: Message) -> Result<(), PeerMisbehaved> {
+        if message.offset <= self.inbox.held {
+            return Ok(());
+        }
+        if message.offset != self.inbox.held + 1 {
+            return Err(PeerMisbehaved::new(Clause::InboxOffset, "an offset of the inbox is missing"));
+        }
+        self.inbox.held = message.offset;
+        self.inbox.untold_bytes += message.payload.text().len() as u64;
+        let Window { messages, bytes } = self.config.window;
+        if self.inbox.held - self.inbox.told >= messages.div_ceil(2) || self.inbox.untold_bytes >= bytes / 2 {
+            self.tell_taken();
+        } else if self.inbox.deadline.is_none() {
+            self.inbox.deadline = Some(now + self.config.taken_delay);
+        }
+        let Message { offset, event, payload, re, end, error } = message;
+        let Some(re) = re else {
+            self.events.push(ClientEvent::Message { offset, event, payload });
+            return Ok(());
+        };
+        let asked = |answer: &OpenAnswer| answer.id == re && re > 0;
+        let Some(&OpenAnswer { handle, .. }) = self.answers.iter().find(|answer| asked(answer)) else { return Ok(()) };
+        // An answer may overtake the ack of its own send, and to answer is to have taken: offered anew after the loss of
+        // its session, it could be processed twice. Its place in the window waits for the ack.
+        if self.outbox.give_up(handle).is_some() {
+            self.events.push(ClientEvent::Settled { handle, outcome: Outcome::Acknowledged { id: re } });
+        }
+        if end {
+            self.forget_answer(handle);
+        }
+        self.events.push(ClientEvent::Answer(AnswerPart { handle, offset, event, payload, end, error }));
+        Ok(())
+    }
+
+    pub(super) fn tell_taken(&mut self) {
+        self.inbox.deadline = None;
+        if self.inbox.told == self.inbox.held {
+            return;
+        }
+        let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready) else { return };
+        ready.write(&ClientFrame::Taken { offset: self.inbox.held, topic: None });
+        self.inbox.told = self.inbox.held;
+        self.inbox.untold_bytes = 0;
+    }
+
+    pub(super) fn acknowledged(&mut self, entry: &Entry) {
+        if !entry.given_up {
+            let outcome = Outcome::Acknowledged { id: entry.id };
+            self.events.push(ClientEvent::Settled { handle: entry.handle, outcome });
+        }
+    }
+
+    pub(super) fn refused(&mut self, refusal: Refusal) -> Result<(), PeerMisbehaved> {
+        let Some(entry) = self.outbox.take_written(refusal.id) else { return Ok(()) };
+        self.progress_deadline = None;
+        let rejection = Rejection {
+            code: refusal.code,
+            message: refusal.message,
+            retry: refusal.retry,
+            retry_after: refusal.retry_after_ms.map(Duration::from_millis),
+        };
+        match refusal.service {
+            Some(service) if refusal.retry && !entry.fail_fast && !entry.given_up && entry.reoffers < MAX_REOFFERS => {
+                self.outbox.hold(entry, service, rejection);
+            }
+            _ => self.settle(&entry, Outcome::Refused(rejection)),
+        }
+        Ok(())
+    }
+
+    /// Lets go what waited for a service that works again (clause `nack.degraded`).
+    pub(super) fn release_held(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        if !connection.stage.is_ready() {
+            return;
+        }
+        for entry in &mut self.outbox.waiting {
+            if entry.held.as_ref().is_some_and(|service| !connection.impaired.contains(service)) {
+                entry.held = None;
+            }
+        }
+    }
+
+    pub(super) fn forget_answer(&mut self, handle: u64) {
+        self.answers.retain(|answer| answer.handle != handle);
+    }
+
+    /// An outcome other than acknowledged; the answer that was asked for goes with it.
+    pub(super) fn settle(&mut self, entry: &Entry, outcome: Outcome) {
+        self.forget_answer(entry.handle);
+        if !entry.given_up || matches!(outcome, Outcome::Unknown { code: "given_up" }) {
+            self.events.push(ClientEvent::Settled { handle: entry.handle, outcome });
+        }
+    }
+
+    /// `outcome`, unless a session that was lost may have taken it: then nobody can tell (clause `send.one_outcome`).
+    pub(super) fn settle_unwritten(&mut self, entry: &Entry, code: &'static str, outcome: Outcome) {
+        self.settle(entry, if entry.uncertain { Outcome::Unknown { code } } else { outcome });
+    }
+}
