@@ -153,7 +153,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         breaks: "backoff.retry_after: the client does not wait as asked",
     },
     Mutation {
-        file: "server/connection.rs",
+        file: "server/connection/inbound.rs",
         text: "_ if !self.stage.is_ready() => {",
         replacement: "_ if self.stage == Stage::Accepted => {",
         breaks: "ready.gate: the server takes frames before `ready`",

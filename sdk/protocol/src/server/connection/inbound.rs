@@ -1,0 +1,191 @@
+//! What a client says, and what goes out for it.
+
+use super::*;
+use crate::close::Class;
+use crate::frame::{Bye, ClientFrame};
+use crate::{HELLO_ENTRY_BYTES, base64url};
+
+impl ServerConnection {
+    pub(super) fn heard(&mut self) {
+        self.dead_at = None;
+    }
+
+    pub(super) fn message(&mut self, now: Instant, text: &str) -> Result<(), PeerMisbehaved> {
+        if text.len() as u64 > self.config.max_message_bytes {
+            return Err(PeerMisbehaved::new(Clause::FrameSize, "a message over `max_message_bytes`"));
+        }
+        if self.stage == Stage::Accepted {
+            self.early_frames += 1;
+            self.early_bytes += text.len() as u64;
+            if self.early_frames > self.config.preauth_frames || self.early_bytes > self.config.preauth_bytes {
+                return Err(PeerMisbehaved::new(Clause::PreauthLimits, "too much before AUTHENTICATED"));
+            }
+        }
+        let frame = ClientFrame::decode(text)?;
+        match frame {
+            ClientFrame::Ping { nonce } => self.write(&ServerFrame::Pong { nonce }),
+            ClientFrame::Pong { .. } => {}
+            ClientFrame::Bye(bye) => {
+                let code = u16::try_from(bye.code).unwrap_or(1006);
+                self.transmits.push_back(Transmit::Close { code: sendable(code), reason: String::new() });
+                self.closed(code, bye.reason, None, code == close::NORMAL);
+            }
+            ClientFrame::Hello(_) if self.greeted => {
+                return Err(PeerMisbehaved::new(Clause::HelloOnce, "a second hello"));
+            }
+            ClientFrame::Hello(hello) => self.hello(*hello),
+            ClientFrame::Subscribe { topic, .. } if self.greeted => {
+                if self.stage.is_ready() {
+                    self.unsubscribe(topic)
+                } else {
+                    self.unsupported.push(topic)
+                }
+            }
+            ClientFrame::Unsubscribe { .. } if self.greeted => {}
+            _ if !self.stage.is_ready() => {
+                let found = format!("an application frame at {}, before `ready`", self.stage);
+                return Err(PeerMisbehaved::new(Clause::ReadyGate, found));
+            }
+            ClientFrame::Send(send) => return self.send(send, text.len() as u64),
+            ClientFrame::Taken { offset, topic: None } if self.agreed(RESUME) => return self.taken(now, offset),
+            ClientFrame::Cancel { re } if self.agreed(ANSWERS) => self.events.push_back(ServerEvent::Cancel { re }),
+            ClientFrame::Taken { topic: Some(_), .. } => {}
+            ClientFrame::Taken { .. }
+            | ClientFrame::Cancel { .. }
+            | ClientFrame::Subscribe { .. }
+            | ClientFrame::Unsubscribe { .. }
+            | ClientFrame::Auth(_) => {
+                return Err(PeerMisbehaved::new(Clause::FrameLevel, "a frame of a level that was not agreed"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether both ends listed this level.
+    pub(super) fn agreed(&self, level: &str) -> bool {
+        self.levels.iter().any(|agreed| agreed == level)
+    }
+
+    pub(super) fn hello(&mut self, mut hello: Hello) {
+        self.greeted = true;
+        if hello.capabilities.iter().any(|level| level == RESUME) {
+            let both = LEVELS.into_iter().filter(|level| hello.capabilities.iter().any(|theirs| theirs == level));
+            self.levels = both.map(str::to_owned).collect();
+        } else {
+            hello.resume = None;
+        }
+        self.hello_deadline = None;
+        if let Some(window) = hello.window {
+            self.window = window;
+        }
+        self.events.push_back(ServerEvent::Hello(Box::new(hello)));
+    }
+
+    pub(super) fn send(&mut self, mut send: Send, bytes: u64) -> Result<(), PeerMisbehaved> {
+        let last = self.undecided.back().map_or(0, |flying| flying.id);
+        if send.id <= last {
+            return Err(PeerMisbehaved::new(Clause::SendIdIncreasing, "an id that is not above the one before"));
+        }
+        // A client uses the place of a refused send as soon as it reads the nack (clause `send.window`).
+        let flying = self.undecided.iter().filter(|flying| flying.fate != Some(Fate::Refused)).count();
+        if flying as u64 >= self.config.in_flight.messages {
+            return Err(PeerMisbehaved::new(Clause::SendWindow, "more in flight than `max_in_flight`"));
+        }
+        send.answer &= self.agreed(ANSWERS);
+        send.key = send.key.filter(|_| self.agreed(RESUME));
+        if send.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
+            return Err(PeerMisbehaved::new(Clause::SendKey, "a key over 64 bytes"));
+        }
+        self.undecided.push_back(Flying { id: send.id, bytes, fate: None });
+        self.events.push_back(ServerEvent::Send(send));
+        Ok(())
+    }
+
+    pub(super) fn taken(&mut self, _now: Instant, offset: u64) -> Result<(), PeerMisbehaved> {
+        if offset > self.last_delivered {
+            return Err(PeerMisbehaved::new(Clause::InboxTaken, "`taken` above what was delivered"));
+        }
+        while self.delivered.front().is_some_and(|(delivered, _)| *delivered <= offset) {
+            self.delivered_bytes -= self.delivered.pop_front().map_or(0, |(_, bytes)| bytes);
+            self.stalled = false;
+        }
+        self.events.push_back(ServerEvent::Taken { offset });
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(&mut self, topic: String) {
+        self.write(&ServerFrame::Unsubscribed { topic, code: Some("unsupported".to_owned()), retry: false });
+    }
+
+    pub(super) fn acknowledge(&mut self) {
+        self.ack_due = None;
+        let Some(id) = self.ack.take() else { return };
+        while self.undecided.front().is_some_and(|flying| flying.id <= id) {
+            self.undecided.pop_front();
+        }
+        self.write(&ServerFrame::Ack { id });
+    }
+
+    pub(super) fn news(&mut self, now: Instant) {
+        let deadline_ms = (!self.pending.is_empty()).then(|| millis(self.budget(now)));
+        let pending = self.pending.clone();
+        self.write(&ServerFrame::Stage(StageNews { pending, deadline_ms, ..StageNews::new(self.stage) }));
+    }
+
+    pub(super) fn write(&mut self, frame: &ServerFrame) {
+        self.transmits.push_back(Transmit::Text(frame.encode()));
+    }
+
+    pub(super) fn violated(&mut self, misbehaved: PeerMisbehaved) {
+        self.end(misbehaved.code(), misbehaved.to_string(), Some(misbehaved.clause), None);
+    }
+
+    pub(super) fn end(&mut self, code: u16, reason: String, clause: Option<Clause>, retry_after: Option<Duration>) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        if self.ack.is_some() {
+            self.acknowledge();
+        }
+        self.write(&ServerFrame::Bye(Bye {
+            code: u64::from(code),
+            reason: reason.clone(),
+            class: Some(Class::of(code, true)),
+            retry_after_ms: retry_after.map(millis),
+            clause: clause.map(|clause| clause.id().to_owned()),
+        }));
+        let cut = close::cut_reason(&reason).to_owned();
+        self.transmits.push_back(Transmit::Close { code, reason: cut });
+        self.closed(code, reason, clause, false);
+    }
+
+    pub(super) fn closed(&mut self, code: u16, reason: String, clause: Option<Clause>, ends_session: bool) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        let stage = std::mem::replace(&mut self.stage, Stage::Closed);
+        let ends_session = ends_session || !self.agreed(RESUME);
+        self.events.push_back(ServerEvent::Closed(Ending { code, reason, clause, stage, ends_session }));
+    }
+}
+
+pub(super) fn hello_in(entry: &str) -> Result<Hello, PeerMisbehaved> {
+    if entry.len() + HELLO_PREFIX.len() > HELLO_ENTRY_BYTES {
+        return Err(PeerMisbehaved::new(Clause::UpgradeHello, "a hello over 4 KiB in the upgrade"));
+    }
+    let text = base64url::decode(entry).and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| PeerMisbehaved::new(Clause::UpgradeHello, "the hello is not base64url of UTF-8"))?;
+    Hello::parse(&text)
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A code that may stand in a close frame.
+fn sendable(code: u16) -> u16 {
+    match code {
+        1000..=1003 | 1007..=1014 | 3000..=4999 => code,
+        _ => close::NORMAL,
+    }
+}
