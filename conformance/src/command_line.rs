@@ -127,9 +127,9 @@ pub struct Client {
     /// A part of the contract that the client lacks, besides those that the testee names.
     #[arg(long)]
     pub lacks: Vec<String>,
-    /// How many cases at a time.
-    #[arg(long, default_value_t = 16)]
-    pub jobs: usize,
+    /// How many cases at a time; by default 16, and 8 in a browser, which holds back pages that open more at once.
+    #[arg(long)]
+    pub jobs: Option<usize>,
     /// The testee is a page: start this browser without a window, and serve the page to it.
     #[arg(long, value_name = "BROWSER", conflicts_with = "command", requires = "page")]
     pub browser: Option<Browser>,

@@ -37,14 +37,15 @@ pub struct Server {
 /// Plays the cases; `done` hears of each as it ends.
 pub async fn judge(server: &Server, cases: Vec<Case>, mut done: impl FnMut(&Judged)) -> Vec<Judged> {
     let (alone, together): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.conditions.alone);
-    let together = iter(queues(together)).map(|cases| in_turn(server, cases));
+    // Each in a task of its own, so that one that is busy does not hold up the clocks of the others.
+    let together = iter(queues(together)).map(|cases| tokio::spawn(in_turn(server.clone(), cases)));
     let mut judged = Vec::new();
-    let mut streams = together.buffer_unordered(at_a_time(server)).boxed_local();
+    let mut streams = together.buffer_unordered(at_a_time(server));
     while let Some(ended) = streams.next().await {
+        let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         ended.iter().for_each(&mut done);
         judged.extend(ended);
     }
-    drop(streams);
     for case in alone {
         let ended = one(server, case).await;
         done(&ended);
@@ -88,10 +89,10 @@ fn length(case: &Case) -> (usize, u64) {
     (case.conditions.waits_for.len(), repeats.sum())
 }
 
-async fn in_turn(server: &Server, cases: Vec<Case>) -> Vec<Judged> {
+async fn in_turn(server: Server, cases: Vec<Case>) -> Vec<Judged> {
     let mut judged = Vec::new();
     for case in cases {
-        judged.push(one(server, case).await);
+        judged.push(one(&server, case).await);
     }
     judged
 }

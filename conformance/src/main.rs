@@ -115,8 +115,8 @@ async fn client(options: &command_line::Client) -> Result<u8, String> {
         testee,
         levels,
         lacks: options.lacks.iter().cloned().collect(),
-        jobs: options.jobs,
-        patience: PATIENCE,
+        jobs: options.jobs.unwrap_or(if options.browser.is_some() { 8 } else { 16 }),
+        patience: 2 * PATIENCE,
     };
     let began = Instant::now();
     let progress = Progress::new(cases.len());

@@ -84,6 +84,8 @@ pub(crate) struct Play {
     pub(crate) links: BTreeMap<String, Link>,
     pub(crate) current: String,
     pub(crate) patience: Duration,
+    /// When the waiting under way began: what comes meanwhile, and is not what is waited for, wins no time.
+    pub(crate) waiting: Instant,
     pub(crate) mute: bool,
     pub(crate) probes: u64,
     /// How many stages each connection to a server has confirmed before `ready`.
@@ -113,6 +115,7 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         links: BTreeMap::new(),
         current: "main".to_owned(),
         patience: PATIENCE,
+        waiting: Instant::now(),
         mute: false,
         probes: 0,
         reached: BTreeMap::new(),
@@ -180,6 +183,7 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
 
 impl Play {
     async fn step(&mut self, step: &Step) -> Result<(), Broken> {
+        self.waiting = Instant::now();
         match step {
             Step::Connect(connect) => self.connect(connect).await,
             Step::Accept(accept) => self.accept(accept).await,

@@ -11,10 +11,10 @@ const WANTED: &str = "wanted";
 
 /// Each setting: its name, the value that the suite would like, what it is.
 pub const SETTINGS: &[(&str, u64, &str)] = &[
-    ("hello_timeout_ms", 1000, "from the open socket to the hello; then 4208"),
-    ("ready_timeout_ms", 2000, "from ACCEPTED to `ready`; then 4201"),
+    ("hello_timeout_ms", 2000, "from the open socket to the hello; then 4208"),
+    ("ready_timeout_ms", 3000, "from ACCEPTED to `ready`; then 4201"),
     ("heartbeat_interval_ms", 1000, "between two pings"),
-    ("heartbeat_timeout_ms", 1500, "silence after a ping; then 4203"),
+    ("heartbeat_timeout_ms", 2500, "silence after a ping; then 4203"),
     ("session_ttl_ms", 2000, "how long a detached session is kept"),
     ("sessions_per_subject", 64, "sessions of one subject"),
     ("preauth_connections", 40, "connections of one address that have not said who they are; then HTTP 503"),

@@ -11,10 +11,11 @@ use readywire_protocol::clause::Level;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// How long a testee may take to say hello.
@@ -69,7 +70,7 @@ pub struct Testee {
 #[derive(Debug, Default)]
 struct Switchboard {
     runs: Mutex<BTreeMap<String, UnboundedSender<Value>>>,
-    gone: AtomicBool,
+    gone: watch::Sender<bool>,
     /// The first line with a token, for each run.
     spilled: Mutex<BTreeMap<String, String>>,
 }
@@ -107,7 +108,7 @@ impl Testee {
                     switchboard.take(&line);
                 }
                 // Whoever waits learns that nothing more can come.
-                switchboard.gone.store(true, Ordering::Relaxed);
+                switchboard.gone.send_replace(true);
                 locked(&switchboard.runs).clear();
             }
         });
@@ -116,7 +117,7 @@ impl Testee {
 
     /// Whether it has ended before its time.
     pub fn is_gone(&self) -> bool {
-        self.switchboard.gone.load(Ordering::Relaxed)
+        *self.switchboard.gone.borrow()
     }
 
     /// Begins a run: an address of its own at the suite's server, and reports of its own.
@@ -171,8 +172,7 @@ pub struct Run {
     pub authority: String,
     /// The path in it.
     pub path: String,
-    /// Requests to upgrade by that path.
-    pub upgrades: UnboundedReceiver<Upgrade>,
+    upgrades: UnboundedReceiver<Upgrade>,
     /// What the testee reports.
     pub reports: UnboundedReceiver<Value>,
     /// What the client is made with.
@@ -194,6 +194,23 @@ impl Run {
     pub fn order(&self, mut order: Value) -> Result<(), String> {
         order["run"] = json!(self.id);
         self.orders.send(order.to_string()).map_err(|_| "the testee is gone".to_owned())
+    }
+
+    /// The next request to upgrade.
+    ///
+    /// # Errors
+    /// The testee is gone, so that none can come.
+    pub async fn upgrade(&mut self) -> Result<Upgrade, String> {
+        let mut gone = self.switchboard.gone.subscribe();
+        tokio::select! {
+            upgrade = self.upgrades.recv() => upgrade.ok_or_else(|| "the suite's own server has stopped".to_owned()),
+            _ = gone.wait_for(|gone| *gone) => Err("the testee is gone".to_owned()),
+        }
+    }
+
+    /// Whether the testee has ended, so that nothing more can come.
+    pub fn is_gone(&self) -> bool {
+        *self.switchboard.gone.borrow()
     }
 
     /// A token that is found again wherever it is spilled.

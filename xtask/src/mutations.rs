@@ -17,6 +17,10 @@ use list::{MUTATIONS, Mutation};
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The crate, and what its tests read of others: FAILURES.md names tests of theirs.
 const COPIED: [&str; 3] = ["sdk/protocol", "sdk/client/tests", "server-ref/tests"];
+/// Every test of the crate.
+const ALL: &[&str] = &["--lib", "--tests"];
+/// The tests that notice most mutations, and are built in a moment. Only what they miss is shown to all.
+const FIRST: &[&str] = &["--test", "simulation"];
 /// How many of the tests that noticed are named.
 const NAMED: usize = 3;
 
@@ -38,7 +42,7 @@ pub(crate) fn run(only: &str) -> Outcome<ExitCode> {
     }
     let copy = Copy::make()?;
     println!("  without any mutation");
-    match copy.test()? {
+    match copy.test(ALL)? {
         Verdict::NotCaught => {}
         Verdict::Caught(tests) => return Err(format!("the tests fail without any mutation: {}", tests.join(", "))),
         Verdict::Hangs => return Err("the tests do not end without any mutation".to_owned()),
@@ -97,19 +101,23 @@ impl Copy {
         let path = self.root.join("sdk/protocol/src").join(mutation.file);
         let original = read(&path)?;
         write(&path, mutation.apply(&original)?)?;
-        let verdict = self.test();
+        let verdict = match self.test(FIRST) {
+            Ok(Verdict::NotCaught) => self.test(ALL),
+            other => other,
+        };
         // Whatever came of it: the next one starts from what it was.
         write(&path, &original)?;
         verdict
     }
 
-    fn test(&self) -> Outcome<Verdict> {
+    fn test(&self, tests: &[&str]) -> Outcome<Verdict> {
         let (said, errors) = (self.root.join("said.log"), self.root.join("errors.log"));
         let mut command = process::cargo();
         command
             .current_dir(&self.root)
-            .args(["test", "-p", "readywire-protocol", "--lib", "--tests", "--no-fail-fast", "--target-dir"])
+            .args(["test", "-p", "readywire-protocol", "--no-fail-fast", "--target-dir"])
             .arg(self.root.join("target"))
+            .args(tests)
             .env_remove("READYWIRE_SEED")
             .env_remove("READYWIRE_SEEDS")
             .stdout(create(&said)?)
@@ -159,10 +167,15 @@ impl Mutation {
     }
 }
 
-/// The names in lines like `test wire::gap ... FAILED`.
+/// The names in lines like `test wire::gap ... FAILED`; of a simulation, the property it saw violated as well.
 fn failed(said: &str) -> Vec<String> {
     let name = |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned());
-    said.lines().filter_map(name).collect()
+    let mut names: Vec<String> = said.lines().filter_map(name).collect();
+    let property = said.lines().find_map(|line| line.strip_prefix("violated: "));
+    if let (Some(property), Some(first)) = (property, names.first_mut()) {
+        *first = format!("{first}: “{property}”");
+    }
+    names
 }
 
 /// The workspace's manifest with the protocol as its only member.
@@ -249,6 +262,8 @@ mod tests {
     fn failed_tests_are_found_by_name() {
         let said = "test frames::order ... ok\ntest wire::gap ... FAILED\ntest result: FAILED. 1 passed";
         assert_eq!(failed(said), ["wire::gap"]);
+        let said = "test worlds ... FAILED\nviolated: processed once\nfound:    send 3";
+        assert_eq!(failed(said), ["worlds: “processed once”"]);
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl Play {
         self.bury();
         self.current = accept.name.clone().unwrap_or_else(|| "main".to_owned());
         let upgrade = self.upgrade().await?;
+        self.waiting = Instant::now();
         self.in_time(accept, upgrade.arrived)?;
         let Peer::Client(run) = &self.peer else { return Err(not_a_client("accept")) };
         if !accept.elsewhere && upgrade.path != run.path {
@@ -108,13 +109,14 @@ impl Play {
     pub(super) async fn no_connection(&mut self, milliseconds: u64) -> Result<(), Broken> {
         self.bury();
         let Peer::Client(run) = &mut self.peer else { return Err(not_a_client("no_connection")) };
-        match timeout(Duration::from_millis(milliseconds), run.upgrades.recv()).await {
-            Ok(Some(upgrade)) => {
+        match timeout(Duration::from_millis(milliseconds), run.upgrade()).await {
+            Ok(Ok(upgrade)) => {
                 let waited = self.ended.map_or(0, |ended| upgrade.arrived.saturating_duration_since(ended).as_millis());
                 let found = format!("one, {waited} ms after the end of the one before");
                 Err(Broken::failed(format!("no connection for {milliseconds} ms"), found))
             }
-            Ok(None) | Err(_) => Ok(()),
+            Ok(Err(why)) => Err(Broken::Impossible(why)),
+            Err(_) => Ok(()),
         }
     }
 
@@ -130,9 +132,9 @@ impl Play {
     async fn upgrade(&mut self) -> Result<Upgrade, Broken> {
         let patience = self.patience;
         let Peer::Client(run) = &mut self.peer else { return Err(not_a_client("accept")) };
-        match timeout(patience, run.upgrades.recv()).await {
-            Ok(Some(upgrade)) => Ok(upgrade),
-            Ok(None) => Err(Broken::Impossible("the suite's own server has stopped".to_owned())),
+        match timeout(patience, run.upgrade()).await {
+            Ok(Ok(upgrade)) => Ok(upgrade),
+            Ok(Err(why)) => Err(Broken::Impossible(why)),
             Err(_) => Err(Broken::failed("a connection", format!("none for {} ms", patience.as_millis()))),
         }
     }

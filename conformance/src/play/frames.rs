@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 /// What came, as far as a case can want it.
 enum Came {
@@ -40,12 +40,15 @@ impl Play {
     /// The next frame that is not a ping of the heartbeat, which is answered on the way.
     async fn came(&mut self, awaited: &str) -> Result<Came, Broken> {
         loop {
-            let patience = self.patience;
-            let inbound = match timeout(patience, self.link()?.next()).await {
-                Ok(inbound) => inbound,
-                Err(_) => {
-                    self.note(Origin::Suite, &format!("(nothing came for {} ms)", patience.as_millis()));
-                    return Err(Broken::failed(awaited, format!("nothing for {} ms", patience.as_millis())));
+            let deadline = self.waiting + self.patience;
+            // A peer that never stops to talk would be read for ever.
+            let in_time = Instant::now() <= deadline;
+            let inbound = match timeout_at(deadline.into(), self.link()?.next()).await {
+                Ok(inbound) if in_time => inbound,
+                _ => {
+                    let patience = self.patience.as_millis();
+                    self.note(Origin::Suite, &format!("(it did not come for {patience} ms)"));
+                    return Err(Broken::failed(awaited, format!("nothing of it for {patience} ms")));
                 }
             };
             match inbound {

@@ -92,6 +92,8 @@ impl Play {
         let report = match timeout(patience, run.reports.recv()).await {
             Ok(Some(report)) => report,
             Ok(None) => return Err(Broken::Impossible("the testee is gone".to_owned())),
+            // One that ended before this case began was not there to say so.
+            Err(_) if run.is_gone() => return Err(Broken::Impossible("the testee is gone".to_owned())),
             Err(_) => return Err(Broken::failed(awaited, format!("none for {} ms", patience.as_millis()))),
         };
         self.note(Origin::Report, &report.to_string());

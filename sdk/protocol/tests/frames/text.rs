@@ -82,7 +82,7 @@ pub(crate) fn deep() -> impl Strategy<Value = String> {
 
 /// One thing wrong with a text, somewhere, or several.
 pub(crate) fn broken(text: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-    let wound = (any::<prop::sample::Index>(), 0..4u8, any::<char>(), prop::sample::select(PIECES.to_vec()));
+    let wound = (any::<prop::sample::Index>(), 0..6u8, any::<char>(), prop::sample::select(PIECES.to_vec()));
     (text, vec(wound, 1..4)).prop_map(|(text, wounds)| {
         let mut letters: Vec<char> = text.chars().collect();
         for (at, kind, letter, piece) in wounds {
@@ -94,6 +94,11 @@ pub(crate) fn broken(text: impl Strategy<Value = String>) -> impl Strategy<Value
                 0 => drop(letters.remove(at)),
                 1 => letters[at] = letter,
                 2 => drop(letters.splice(at..at, piece.chars())),
+                3 | 4 => {
+                    // What holds the text together, somewhere behind.
+                    let mark = letters[at..].iter().position(|letter| ",:\"\\{}[]".contains(*letter));
+                    mark.into_iter().for_each(|mark| drop(letters.remove(at + mark)));
+                }
                 _ => letters.truncate(at),
             }
         }

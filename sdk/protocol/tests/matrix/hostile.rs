@@ -17,6 +17,8 @@ pub(crate) fn texts() -> Vec<(String, u16, &'static str)> {
         (r#"{"type":"ping","nonce":"7"} {"type":"ping","nonce":"8"}"#, "frame.malformed"),
         (r#"{"type":"ping","nonce":"7",}"#, "frame.malformed"),
         (r#"{"type":"ping" "nonce":"7"}"#, "frame.malformed"),
+        (r#"{"type" "ping","nonce":"7"}"#, "frame.malformed"),
+        (r#"{"type":"ping","nonce"}"#, "frame.malformed"),
         (r#"{'type':'ping','nonce':'7'}"#, "frame.malformed"),
         (r#"{type:"ping"}"#, "frame.malformed"),
         ("\u{feff}{\"type\":\"ping\",\"nonce\":\"7\"}", "frame.malformed"),
