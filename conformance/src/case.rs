@@ -78,6 +78,8 @@ pub enum Step {
     Fragments(Vec<String>),
     /// The same with fragments given in hexadecimal, since a character may be cut in two.
     ByteFragments(Vec<String>),
+    /// Writes the beginning of a text message that has no end, so many fragments of 1024 bytes.
+    Endless(usize),
     /// Writes bytes that are no WebSocket frame, given in hexadecimal.
     Bytes(String),
     /// The next frame has to match.

@@ -94,7 +94,8 @@ pub struct Server {
     /// A command that prints a token; `{subject}` in it stands for whose. Split at spaces.
     #[arg(long, value_name = "COMMAND")]
     pub token_command: Option<String>,
-    /// A level that the server has beyond Core: resume, answers. By default those that its `ready` lists.
+    /// A level that the server has: core, resume, answers. By default those that its `ready` lists; a server that never
+    /// comes to ready can be judged with `--level core`.
     #[arg(long = "level")]
     pub levels: Vec<String>,
     /// A part of the contract, or a setting, that the server lacks.

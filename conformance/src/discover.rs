@@ -40,7 +40,9 @@ pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Lev
     });
     let Some(ready) = ready else {
         let why = played.impossible.or(played.actual).unwrap_or_default();
-        return Err(format!("{url} never came to ready: {why}. Is it the right address, and the right token?"));
+        return Err(format!(
+            "{url} never came to ready: {why}. Is it the right address, and the right token? With --level, it is judged as it is"
+        ));
     };
     let mut levels = BTreeSet::from([Level::Core]);
     let listed =

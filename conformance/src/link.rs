@@ -83,15 +83,15 @@ impl Link {
         self.write(Message::binary(bytes)).await
     }
 
-    /// Writes one text message in fragments.
+    /// Writes one text message in fragments, or the beginning of one.
     ///
     /// # Errors
     /// The connection is gone.
-    pub async fn fragments(&mut self, parts: Vec<Vec<u8>>) -> Result<(), String> {
+    pub async fn fragments(&mut self, parts: Vec<Vec<u8>>, ends: bool) -> Result<(), String> {
         let count = parts.len();
         for (index, part) in parts.into_iter().enumerate() {
             let kind = if index == 0 { Data::Text } else { Data::Continue };
-            let frame = Frame::message(part, OpCode::Data(kind), index + 1 == count);
+            let frame = Frame::message(part, OpCode::Data(kind), ends && index + 1 == count);
             self.write(Message::Frame(frame)).await?;
         }
         Ok(())

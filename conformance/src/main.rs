@@ -12,6 +12,8 @@ use readywire_conformance::process::Start;
 use readywire_conformance::report::{json, junit, text};
 use readywire_conformance::verdict::{Counts, Judged, Verdict};
 use readywire_conformance::{browser, catalogue, clauses, command_line, discover, settings, table, testee};
+use readywire_protocol::clause::Level;
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -59,13 +61,13 @@ async fn server(options: &command_line::Server) -> Result<u8, String> {
         (None, Some(command)) => Credentials::command(command.split_whitespace().map(str::to_owned).collect()),
         (None, None) => Credentials::None,
     };
-    let mut levels = discover::levels(&url, &credentials).await?;
-    if !options.levels.is_empty() {
-        levels.retain(|level| *level == readywire_protocol::clause::Level::Core);
-        for name in &options.levels {
-            levels.insert(level(name).ok_or_else(|| format!("there is no level `{name}`"))?);
-        }
-    }
+    let levels = if options.levels.is_empty() {
+        discover::levels(&url, &credentials).await?
+    } else {
+        let named = options.levels.iter().map(|name| level(name).ok_or_else(|| format!("there is no level `{name}`")));
+        let named: BTreeSet<Level> = named.collect::<Result<_, _>>()?;
+        named.into_iter().chain([Level::Core]).collect()
+    };
     let server = Server {
         url,
         start: started.is_some().then_some(start),
@@ -108,7 +110,7 @@ async fn client(options: &command_line::Client) -> Result<u8, String> {
         let offered =
             options.levels.iter().map(|name| level(name).ok_or_else(|| format!("there is no level `{name}`")));
         let offered = offered.collect::<Result<Vec<_>, _>>()?;
-        levels.retain(|level| *level == readywire_protocol::clause::Level::Core || offered.contains(level));
+        levels.retain(|level| *level == Level::Core || offered.contains(level));
     }
     let name = options.reports.name.clone().unwrap_or_else(|| testee.hello.name.clone());
     let client = judge_client::Client {

@@ -224,13 +224,18 @@ impl Play {
                 let parts = parts.iter().map(|part| self.fill(part)).collect::<Result<Vec<_>, _>>()?;
                 self.note(Origin::Suite, &format!("(in {} fragments) {}", parts.len(), parts.concat()));
                 let parts = parts.iter().map(|part| part.as_bytes().to_vec()).collect();
-                let written = self.link()?.fragments(parts).await;
+                let written = self.link()?.fragments(parts, true).await;
                 self.written(written)
             }
             Step::ByteFragments(parts) => {
                 self.note(Origin::Suite, &format!("(in {} fragments, the bytes {})", parts.len(), parts.join(" ")));
                 let parts = parts.iter().map(|digits| hexadecimal(digits)).collect::<Result<_, _>>()?;
-                let written = self.link()?.fragments(parts).await;
+                let written = self.link()?.fragments(parts, true).await;
+                self.written(written)
+            }
+            Step::Endless(count) => {
+                self.note(Origin::Suite, &format!("({count} fragments of 1024 bytes, and no end)"));
+                let written = self.link()?.fragments(vec![vec![b' '; 1024]; *count], false).await;
                 self.written(written)
             }
             Step::Bytes(digits) => {
@@ -370,6 +375,7 @@ fn words(step: &Step) -> String {
         Step::Binary(_) => "write a binary message".to_owned(),
         Step::Fragments(parts) => format!("write {} in {} fragments", parts.concat(), parts.len()),
         Step::ByteFragments(parts) => format!("write the bytes {} in {} fragments", parts.join(" "), parts.len()),
+        Step::Endless(count) => format!("write {count} fragments of a message that has no end"),
         Step::Bytes(digits) => format!("write a text frame of the bytes {digits}"),
         Step::Expect(pattern) => format!("expect {pattern}"),
         Step::ExpectOneOf(patterns) => {

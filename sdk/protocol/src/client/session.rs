@@ -227,7 +227,7 @@ impl Client {
         }
         answer.cancelled = true;
         let re = answer.id;
-        if let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready) {
+        if let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready).filter(|ready| ready.answers) {
             ready.write(&ClientFrame::Cancel { re });
         }
     }

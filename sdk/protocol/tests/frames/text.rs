@@ -97,7 +97,9 @@ pub(crate) fn broken(text: impl Strategy<Value = String>) -> impl Strategy<Value
                 3 | 4 => {
                     // What holds the text together, somewhere behind.
                     let mark = letters[at..].iter().position(|letter| ",:\"\\{}[]".contains(*letter));
-                    mark.into_iter().for_each(|mark| drop(letters.remove(at + mark)));
+                    if let Some(mark) = mark {
+                        letters.remove(at + mark);
+                    }
                 }
                 _ => letters.truncate(at),
             }

@@ -24,7 +24,8 @@ impl Client {
             Session { id: grant.id, token: grant.token, attempt }
         });
         self.release_held();
-        if let Some(mut connection) = self.connection.as_mut().and_then(Connection::ready) {
+        if let Some(mut connection) = self.connection.as_mut().and_then(Connection::ready).filter(|ready| ready.answers)
+        {
             for answer in self.answers.iter().filter(|answer| answer.cancelled && answer.id > 0) {
                 connection.write(&ClientFrame::Cancel { re: answer.id });
             }
