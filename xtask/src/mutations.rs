@@ -167,13 +167,19 @@ impl Mutation {
     }
 }
 
-/// The names in lines like `test wire::gap ... FAILED`; of a simulation, the property it saw violated as well.
+/// The names in lines like `test wire::gap ... FAILED`; behind that of a simulation, the property that did not hold.
 fn failed(said: &str) -> Vec<String> {
     let name = |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned());
     let mut names: Vec<String> = said.lines().filter_map(name).collect();
-    let property = said.lines().find_map(|line| line.strip_prefix("violated: "));
-    if let (Some(property), Some(first)) = (property, names.first_mut()) {
-        *first = format!("{first}: “{property}”");
+    let mut speaks = "";
+    for line in said.lines() {
+        if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
+            speaks = name;
+        } else if let Some(property) = line.strip_prefix("violated: ") {
+            for name in names.iter_mut().filter(|name| *name == speaks) {
+                *name = format!("{name}: “{property}”");
+            }
+        }
     }
     names
 }
@@ -262,8 +268,8 @@ mod tests {
     fn failed_tests_are_found_by_name() {
         let said = "test frames::order ... ok\ntest wire::gap ... FAILED\ntest result: FAILED. 1 passed";
         assert_eq!(failed(said), ["wire::gap"]);
-        let said = "test worlds ... FAILED\nviolated: processed once\nfound:    send 3";
-        assert_eq!(failed(said), ["worlds: “processed once”"]);
+        let said = "test gap ... FAILED\ntest worlds ... FAILED\n---- worlds stdout ----\nviolated: processed once\n";
+        assert_eq!(failed(said), ["gap", "worlds: “processed once”"]);
     }
 
     #[test]
