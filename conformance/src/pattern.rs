@@ -166,10 +166,10 @@ fn special(test: &str, found: Option<&Value>) -> Result<bool, String> {
             } else if let Some(words) = test.strip_prefix("begins ") {
                 found.and_then(Value::as_str).is_some_and(|text| text.starts_with(words))
             } else if let Some(words) = test.strip_prefix("one of ") {
-                found.is_some_and(|value| {
-                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    words.split_whitespace().any(|word| word == text)
-                })
+                // What is absent counts as null, as everywhere in the protocol (clause `frame.field`).
+                let value = found.unwrap_or(&Value::Null);
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                words.split_whitespace().any(|word| word == text)
             } else if let Some(length) = test.strip_prefix("longer than ") {
                 let length = bound(length)?;
                 found.and_then(Value::as_str).is_some_and(|text| text.len() as u64 > length)
@@ -217,6 +217,8 @@ mod tests {
         )
         .unwrap();
         assert!(check(json!({"a": "<absent>"}), json!({"a": 1})).is_err());
+        check(json!({"a": "<one of 0 null>"}), json!({})).unwrap();
+        assert!(check(json!({"a": "<one of 0 1>"}), json!({})).is_err());
         check(json!({"a": "<absent>", "b": "<false or absent>"}), json!({"a": null, "b": false})).unwrap();
         assert!(check(json!("<below 3>"), json!(3)).is_err());
         check(json!(["<from 2 to 3>", "<above ${known}>", "<begins he>"]), json!([3, 8, "hello"])).unwrap();
