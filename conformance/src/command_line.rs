@@ -11,6 +11,8 @@ Examples:
   readywire-conformance server --json report.json --junit report.xml -- ./my-server --port 9000
   readywire-conformance client -- node my-testee.mjs
   readywire-conformance client --browser chromium --page my-testee/ --worker
+  readywire-conformance client --json client.json --html client.html -- node my-testee.mjs
+  readywire-conformance report --html all.html client.json server.json
 
 Exit codes: 0 every case passes, or is excused by what was declared; 1 a case fails, or a list of known failures is wrong;
 2 a case could not be run; 3 the command line, a file or the peer is not usable.";
@@ -33,6 +35,8 @@ pub enum Task {
     Server(Server),
     /// Judge a client.
     Client(Client),
+    /// Merge reports by --json into one page.
+    Report(Merge),
     /// Print the table of clauses and the cases that try them, as Markdown.
     Table(Choice),
 }
@@ -68,6 +72,9 @@ pub struct Reports {
     /// Write the report as JUnit's XML.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Write the report as one page of HTML, with the frames of what is not green as diagrams.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// The list of cases that are known to fail, each with its reason.
     #[arg(long, value_name = "FILE")]
     pub known_failing: Option<PathBuf>,
@@ -88,7 +95,7 @@ pub struct Server {
     /// The server's WebSocket address. Without it, the command after `--` has to print one.
     #[arg(long)]
     pub url: Option<String>,
-    /// The token to say hello with, whoever is meant.
+    /// The token of `alice`, where there is no command; other subjects are lacking then.
     #[arg(long, conflicts_with = "token_command")]
     pub token: Option<String>,
     /// A command that prints a token; `{subject}` in it stands for whose. Split at spaces.
@@ -108,6 +115,9 @@ pub struct Server {
     /// How many cases at a time, at most: a quarter of `sessions_per_subject` is another bound.
     #[arg(long, default_value_t = 16)]
     pub jobs: usize,
+    /// Show what the server writes to its standard error.
+    #[arg(long)]
+    pub server_log: bool,
     /// A command that starts the server and prints its address, `ws://…`, when it listens.
     #[arg(last = true)]
     pub command: Vec<String>,
@@ -149,6 +159,17 @@ pub struct Client {
     /// A command that starts the testee, which takes orders on its standard input and reports on its standard output.
     #[arg(last = true)]
     pub command: Vec<String>,
+}
+
+/// Merges reports into one page.
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// Where the page goes.
+    #[arg(long, value_name = "FILE")]
+    pub html: PathBuf,
+    /// Reports by --json, in the order of the page's columns.
+    #[arg(required = true, value_name = "JSON")]
+    pub runs: Vec<PathBuf>,
 }
 
 /// A browser.

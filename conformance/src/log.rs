@@ -1,13 +1,13 @@
 //! What passed on the wire and at the testee, as the report shows it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// Characters of a frame that a report keeps.
 const SHOWN: usize = 2000;
 
 /// Who said it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The suite, on the wire.
@@ -21,7 +21,7 @@ pub enum Origin {
 }
 
 /// One line of a transcript.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Line {
     /// Milliseconds since the case began.
     pub at: u64,
@@ -31,6 +31,14 @@ pub struct Line {
     pub origin: Origin,
     /// What: a frame, or words in parentheses.
     pub text: String,
+}
+
+impl Line {
+    /// Whether it is a remark of the suite, and nothing passed.
+    pub fn is_remark(&self) -> bool {
+        const REMARKS: [&str; 4] = ["(it did not come", "(could not be written", "(no answer)", "(SIGTERM)"];
+        self.origin == Origin::Suite && REMARKS.iter().any(|remark| self.text.starts_with(remark))
+    }
 }
 
 /// A transcript under way.

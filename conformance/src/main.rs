@@ -2,19 +2,21 @@
 
 use clap::Parser;
 use readywire_conformance::case::{Case, level};
-use readywire_conformance::command_line::{Choice, CommandLine, List, Reports, Task};
+use readywire_conformance::command_line::{Choice, CommandLine, List, Merge, Reports, Task};
 use readywire_conformance::credentials::Credentials;
 use readywire_conformance::judge_client;
 use readywire_conformance::judge_server::{self, Server};
 use readywire_conformance::known::{self, glob};
 use readywire_conformance::play::PATIENCE;
 use readywire_conformance::process::Start;
-use readywire_conformance::report::{json, junit, text};
+use readywire_conformance::report::run::Run;
+use readywire_conformance::report::{html, json, junit, text};
 use readywire_conformance::verdict::{Counts, Judged, Verdict};
 use readywire_conformance::{browser, catalogue, clauses, command_line, discover, settings, table, testee};
-use readywire_protocol::clause::Level;
+use readywire_protocol::clause::{Level, Side};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,7 @@ async fn run(line: CommandLine) -> Result<u8, String> {
         }
         Task::Client(options) => client(&options).await,
         Task::Server(options) => server(&options).await,
+        Task::Report(options) => merge(&options),
     }
 }
 
@@ -52,7 +55,7 @@ async fn server(options: &command_line::Server) -> Result<u8, String> {
     let start = Start { words: options.command.clone(), settings: settings::variable(&settings) };
     let started = match &options.url {
         Some(_) => None,
-        None => Some(start.run(false).await?),
+        None => Some(start.run(!options.server_log).await?),
     };
     let url = options.url.clone().or_else(|| started.as_ref().map(|started| started.url.clone()));
     let url = url.ok_or("give --url, or a command after `--`")?;
@@ -61,6 +64,10 @@ async fn server(options: &command_line::Server) -> Result<u8, String> {
         (None, Some(command)) => Credentials::command(command.split_whitespace().map(str::to_owned).collect()),
         (None, None) => Credentials::None,
     };
+    let mut lacks: BTreeSet<String> = options.lacks.iter().cloned().collect();
+    if options.token_command.is_none() {
+        lacks.extend(settings::SUBJECTS.iter().map(|subject| (*subject).to_owned()));
+    }
     let levels = if options.levels.is_empty() {
         discover::levels(&url, &credentials).await?
     } else {
@@ -73,7 +80,7 @@ async fn server(options: &command_line::Server) -> Result<u8, String> {
         start: started.is_some().then_some(start),
         credentials,
         levels,
-        lacks: options.lacks.iter().cloned().collect(),
+        lacks,
         settings,
         jobs: options.jobs,
     };
@@ -84,7 +91,10 @@ async fn server(options: &command_line::Server) -> Result<u8, String> {
     if let Some(started) = started {
         started.stop().await;
     }
-    finish(&options.reports, options.reports.name.as_deref().unwrap_or("server"), &judged, began.elapsed())
+    let took = began.elapsed();
+    let name = options.reports.name.as_deref().unwrap_or("server");
+    let run = Run::of(name, Side::Server, &server.levels, &judged, took);
+    finish(&options.reports, &run, &judged, took)
 }
 
 /// What was started to speak for a client.
@@ -129,7 +139,22 @@ async fn client(options: &command_line::Client) -> Result<u8, String> {
         Started::Program(program) => program.stop(client.testee).await,
         Started::Browser(browser) => browser.stop(client.testee).await,
     }
-    finish(&options.reports, &name, &judged, took)
+    let run = Run::of(&name, Side::Client, &client.levels, &judged, took);
+    finish(&options.reports, &run, &judged, took)
+}
+
+fn merge(options: &Merge) -> Result<u8, String> {
+    let read = |path: &Path| {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        json::read(&text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let runs = options.runs.iter().map(|path| read(path)).collect::<Result<Vec<Run>, String>>()?;
+    write_to(&options.html, html::page(&runs)?)?;
+    Ok(0)
+}
+
+fn write_to(path: &Path, text: String) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn show(list: &List) -> Result<u8, String> {
@@ -170,7 +195,7 @@ fn chosen(choice: &Choice, side: Option<&str>) -> Result<Vec<Case>, String> {
 }
 
 /// Prints what is not green, writes the reports, and finds the exit code.
-fn finish(reports: &Reports, name: &str, judged: &[Judged], took: Duration) -> Result<u8, String> {
+fn finish(reports: &Reports, run: &Run, judged: &[Judged], took: Duration) -> Result<u8, String> {
     let listed = match &reports.known_failing {
         None => Vec::new(),
         Some(path) => {
@@ -189,19 +214,20 @@ fn finish(reports: &Reports, name: &str, judged: &[Judged], took: Duration) -> R
     for mistake in &mistakes {
         println!("error: {mistake}");
     }
-    print!("{}", text::summary(name, judged, took));
-    let write = |path: &std::path::Path, text: String| {
-        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
-    };
+    let known = judged.iter().filter(|one| one.verdict == Verdict::Fail);
+    let known = known.filter(|one| listed.iter().any(|known| known.names(&one.case.id))).count();
+    print!("{}", text::summary(&run.name, judged, known, took));
     if let Some(path) = &reports.json {
-        write(path, format!("{:#}\n", json::run(name, judged)))?;
+        write_to(path, json::write(run)?)?;
     }
     if let Some(path) = &reports.junit {
-        write(path, junit::run(name, judged, took))?;
+        write_to(path, junit::run(&run.name, judged, took))?;
     }
-    let unlisted: Vec<&Judged> =
-        judged.iter().filter(|one| !listed.iter().any(|known| known.names(&one.case.id))).collect();
-    let counts = Counts::of(unlisted);
+    if let Some(path) = &reports.html {
+        write_to(path, html::page(std::slice::from_ref(run))?)?;
+    }
+    let unlisted = judged.iter().filter(|one| !listed.iter().any(|known| known.names(&one.case.id)));
+    let counts = Counts::of(unlisted.map(|one| one.verdict));
     Ok(if counts.fail > 0 || !mistakes.is_empty() {
         1
     } else if counts.not_run > 0 {

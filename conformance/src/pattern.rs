@@ -176,7 +176,8 @@ fn special(test: &str, found: Option<&Value>) -> Result<bool, String> {
             } else if let Some(other) = test.strip_prefix("other than ") {
                 found.is_some_and(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned) != other)
             } else if let Some(words) = test.strip_prefix("without ") {
-                found.is_some_and(|value| match value {
+                found.is_none_or(|value| match value {
+                    Value::Null => true,
                     Value::Array(values) => values.iter().all(|value| value.as_str() != Some(words)),
                     value => value.as_str().is_some_and(|text| !text.contains(words)),
                 })
@@ -226,6 +227,7 @@ mod tests {
         check(json!(["<other than 4>", "<without lo>", "<longer than 4>"]), json!([3, "help", "hello"])).unwrap();
         assert!(check(json!("<other than ${known}>"), json!(7)).is_err());
         assert!(check(json!("<without lo>"), json!("hello")).is_err());
+        check(json!({"a": "<without lo>", "b": "<without lo>"}), json!({"b": null})).unwrap();
         assert!(check(json!("<longer than 5>"), json!("hello")).is_err());
         assert!(check(json!("<from 2 to 3>"), json!(4)).is_err());
         assert!(check(json!("<above ${known}>"), json!(7)).is_err());

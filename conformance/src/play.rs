@@ -14,7 +14,7 @@ use crate::log::{Line, Log, Origin, redacted};
 use crate::pattern::{self, Kept};
 use crate::process::Started;
 use crate::testee::Run;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl Broken {
 }
 
 /// A case that was played.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Played {
     /// The number of the step at which it ended otherwise than expected, from 1.
     pub step: Option<usize>,
@@ -235,6 +235,8 @@ impl Play {
             }
             Step::Endless(count) => {
                 self.note(Origin::Suite, &format!("({count} fragments of 1024 bytes, and no end)"));
+                // Nothing may stand between the fragments of a message (RFC 6455, section 5.4).
+                self.mute = true;
                 let written = self.link()?.fragments(vec![vec![b' '; 1024]; *count], false).await;
                 self.written(written)
             }

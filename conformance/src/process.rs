@@ -64,8 +64,21 @@ impl Start {
             }
             None
         };
-        let found = timeout(START, address).await.map_err(|_| format!("{program} printed no ws:// address in 30 s"))?;
-        let url = found.ok_or_else(|| format!("{program} ended before it printed a ws:// address"))?;
+        let url = match timeout(START, address).await {
+            Ok(Some(url)) => url,
+            Ok(None) => {
+                // What it said last tells why.
+                for reader in readers {
+                    let _ = reader.await;
+                }
+                let said = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                return Err(format!(
+                    "{program} ended before it printed a ws:// address; it said:\n{}",
+                    said.trim_end()
+                ));
+            }
+            Err(_) => return Err(format!("{program} printed no ws:// address in 30 s")),
+        };
         // What it prints later has to go somewhere, or it would stop at a full pipe.
         readers.push(tokio::spawn(keep(lines, log.clone())));
         Ok(Started { url, child, log, readers })

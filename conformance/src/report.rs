@@ -1,5 +1,7 @@
 //! Verdicts, for people and for machines.
 
+pub mod html;
 pub mod json;
 pub mod junit;
+pub mod run;
 pub mod text;

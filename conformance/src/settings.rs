@@ -1,4 +1,4 @@
-//! Timers and limits of a server under test: what the suite would like, and what it is told.
+//! What a server under test is asked for besides the protocol: timers, limits and subjects.
 
 use crate::pattern::Kept;
 use serde_json::{Value, json};
@@ -19,6 +19,9 @@ pub const SETTINGS: &[(&str, u64, &str)] = &[
     ("sessions_per_subject", 64, "sessions of one subject"),
     ("preauth_connections", 40, "connections of one address that have not said who they are; then HTTP 503"),
 ];
+
+/// The subjects that a server under test may have besides `alice`.
+pub const SUBJECTS: &[&str] = &["bob", "slow", "failing", "stuck", "expired", "invalid", "ticket"];
 
 /// Reads `name=value`, or `wanted` for all of them.
 ///

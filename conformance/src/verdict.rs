@@ -3,10 +3,10 @@
 use crate::case::Case;
 use crate::play::Played;
 use readywire_protocol::clause::Strength;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What became of a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The peer keeps the rule.
@@ -66,7 +66,7 @@ impl Judged {
 }
 
 /// How many of each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Counts {
     /// Passed.
     pub pass: usize,
@@ -82,10 +82,10 @@ pub struct Counts {
 
 impl Counts {
     /// Counts verdicts.
-    pub fn of<'a>(judged: impl IntoIterator<Item = &'a Judged>) -> Self {
+    pub fn of(verdicts: impl IntoIterator<Item = Verdict>) -> Self {
         let mut counts = Self::default();
-        for one in judged {
-            *match one.verdict {
+        for verdict in verdicts {
+            *match verdict {
                 Verdict::Pass => &mut counts.pass,
                 Verdict::NonStrict => &mut counts.non_strict,
                 Verdict::Fail => &mut counts.fail,
@@ -94,5 +94,11 @@ impl Counts {
             } += 1;
         }
         counts
+    }
+
+    /// How many in all.
+    pub fn total(&self) -> usize {
+        let Self { pass, non_strict, fail, unsupported, not_run } = self;
+        pass + non_strict + fail + unsupported + not_run
     }
 }

@@ -3,6 +3,7 @@
 //! Only the standard library is used, so that the first command after a clone compiles in a moment.
 
 mod browser_tests;
+mod conformance;
 mod demo;
 mod mutations;
 mod npm;
@@ -26,19 +27,22 @@ The project's own commands.
 Usage: cargo xtask <COMMAND> [OPTIONS]
 
 Commands:
-  demo       Install what is missing, build, start the server and print the address to open
-  test       Run every check and test
-  mutate     Break the protocol's core on purpose and see which test notices
-  package    Build the npm package and print its size
-  setup      Install what the other commands need
+  demo           Install what is missing, build, start the server and print the address to open
+  test           Run every check and test
+  conformance    Judge every implementation of this repository by the suite
+  broken-peers   See that the suite fails every peer that breaks a rule
+  mutate         Break the protocol's core on purpose and see which test notices
+  package        Build the npm package and print its size
+  setup          Install what the other commands need
 
 `cargo xtask <COMMAND> --help` says more and shows examples.
 ";
 
 const SETUP_HELP: &str = "\
 Installs what the other commands need, and only what is missing: the wasm32 target, wasm-bindgen of the
-version the workspace pins (below target/tools), the npm packages of sdk/js and web-demo, and Chromium
-with its driver (through apt-get, as root).
+version the workspace pins (below target/tools), the npm packages of sdk/js, web-demo and the suite's server
+in JavaScript, Chromium with its driver, Firefox, and what the suite's peers in Python import (through
+apt-get, as root).
 
 Usage: cargo xtask setup
 
@@ -72,7 +76,8 @@ Examples:
 
 const TEST_HELP: &str = "\
 Runs every check and test: format, clippy, native tests, tests in headless Chromium, the npm package and
-its size, and the demo page from end to end. Stops at the first step that fails and says how to repeat it.
+its size, the demo page from end to end, the conformance suite against every implementation here, and
+against peers that break a rule each. Stops at the first step that fails and says how to repeat it.
 
 Usage: cargo xtask test [OPTIONS]
 
@@ -82,6 +87,20 @@ Options:
 Examples:
   cargo xtask test
   cargo xtask test --quick
+";
+
+const CONFORMANCE_HELP: &str = "\
+Judges every implementation of the protocol in this repository by the conformance suite, and writes one report
+of all of them to target/conformance/report.html. Installs and builds what they need.
+
+Usage: cargo xtask conformance [OPTIONS]
+
+Options:
+  --only <WORDS>   Only the implementations whose name contains these words
+
+Examples:
+  cargo xtask conformance
+  cargo xtask conformance --only server
 ";
 
 const MUTATE_HELP: &str = "\
@@ -126,6 +145,9 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
         "demo" if wants_help => print!("{DEMO_HELP}"),
         "test" if wants_help => print!("{TEST_HELP}"),
         "mutate" if wants_help => print!("{MUTATE_HELP}"),
+        "conformance" if wants_help => print!("{CONFORMANCE_HELP}"),
+        "conformance" => return conformance::run(&parse_only(command, options)?),
+        "broken-peers" => return Ok(ExitCode::from(process::code(&mut conformance::broken_peers(options))?)),
         "setup" => {
             refuse_options(command, options)?;
             setup::everything()?;
@@ -138,7 +160,7 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
             package::build()?;
         }
         "demo" => demo::run(parse_port(options)?)?,
-        "mutate" => return mutations::run(&parse_only(options)?),
+        "mutate" => return mutations::run(&parse_only(command, options)?),
         "test" => return suite::run(parse_quick(options)?),
         other => {
             return Err(format!("there is no command `{other}`; see `cargo xtask --help`"));
@@ -169,13 +191,13 @@ fn parse_quick(options: &[String]) -> Outcome<bool> {
     Ok(quick)
 }
 
-fn parse_only(options: &[String]) -> Outcome<String> {
+fn parse_only(command: &str, options: &[String]) -> Outcome<String> {
     match options {
         [] => Ok(String::new()),
         [option] if option == "--only" => Err("`--only` needs words to look for".to_owned()),
         [option, words] if option == "--only" => Ok(words.clone()),
         [option] if option.starts_with("--only=") => Ok(option["--only=".len()..].to_owned()),
-        [option, ..] => Err(unknown_option("mutate", option)),
+        [option, ..] => Err(unknown_option(command, option)),
     }
 }
 
@@ -210,15 +232,15 @@ mod tests {
 
     #[test]
     fn words_are_read_in_both_spellings() {
-        assert_eq!(parse_only(&[]), Ok(String::new()));
-        assert_eq!(parse_only(&words("--only send.key")), Ok("send.key".to_owned()));
-        assert_eq!(parse_only(&words("--only=send.key")), Ok("send.key".to_owned()));
+        assert_eq!(parse_only("mutate", &[]), Ok(String::new()));
+        assert_eq!(parse_only("mutate", &words("--only send.key")), Ok("send.key".to_owned()));
+        assert_eq!(parse_only("mutate", &words("--only=send.key")), Ok("send.key".to_owned()));
     }
 
     #[test]
     fn bad_options_are_named() {
-        assert!(parse_only(&words("--only")).is_err());
-        assert!(parse_only(&words("--lonely x")).unwrap_err().contains("--lonely"));
+        assert!(parse_only("mutate", &words("--only")).is_err());
+        assert!(parse_only("mutate", &words("--lonely x")).unwrap_err().contains("--lonely"));
         assert!(parse_port(&words("--port 70000")).unwrap_err().contains("70000"));
         assert!(parse_port(&words("--port")).is_err());
         assert!(parse_port(&words("--portal 1")).unwrap_err().contains("--portal"));

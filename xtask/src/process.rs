@@ -35,6 +35,15 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed ({status})")) }
 }
 
+/// Runs with its output shown, and gives back its exit code.
+pub(crate) fn code(command: &mut Command) -> Outcome<u8> {
+    let mut child = command.spawn().map_err(|error| cannot_start(command, &error))?;
+    let watch = signals::forward_to(child.id());
+    let status = child.wait().map_err(|error| format!("`{}`: {error}", spell(command)))?;
+    drop(watch);
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
 /// Runs quietly and gives back what was printed to standard output, or nothing when it is absent or fails.
 pub(crate) fn read(command: &mut Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;

@@ -115,12 +115,12 @@ fn address_of(line: &str) -> Option<&str> {
 
 /// A secret that only this user can read, gone when dropped.
 #[derive(Debug)]
-struct SecretFile {
+pub(crate) struct SecretFile {
     path: PathBuf,
 }
 
 impl SecretFile {
-    fn create() -> Outcome<SecretFile> {
+    pub(crate) fn create() -> Outcome<SecretFile> {
         let secret = random_hex(32)?;
         let name = format!("readywire-secret-{}-{}", std::process::id(), random_hex(8)?);
         let path = std::env::temp_dir().join(name);
@@ -128,7 +128,7 @@ impl SecretFile {
         Ok(SecretFile { path })
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

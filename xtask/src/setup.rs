@@ -6,6 +6,8 @@ use crate::workspace::{self, WASM_TARGET};
 use crate::{Outcome, npm, process};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
+/// Not whatever the PATH has: Debian's packages are for this one.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 const CHROMEDRIVER: &str = "/usr/bin/chromedriver";
 
 /// All of it, for the browser tests too.
@@ -14,6 +16,8 @@ pub(crate) fn everything() -> Outcome {
     rust_target()?;
     wasm_bindgen()?;
     browser()?;
+    firefox()?;
+    python()?;
     node_packages()
 }
 
@@ -67,18 +71,48 @@ pub(crate) fn browser() -> Outcome {
     if process::read(process::program("id").arg("-u")).as_deref() != Some("0") {
         return Err(format!("the browser tests need {CHROMIUM} and {CHROMEDRIVER}: {by_hand}"));
     }
-    println!("installing chromium and chromium-driver");
+    debian_packages(&["chromium", "chromium-driver"]).map_err(|failure| format!("{failure}\nhelp: {by_hand}"))
+}
+
+/// Firefox, for the suite: it needs no driver.
+pub(crate) fn firefox() -> Outcome {
+    let there = |name: &&str| process::read(process::program(name).arg("--version")).is_some();
+    if ["firefox", "firefox-esr"].iter().any(there) {
+        return Ok(());
+    }
+    let by_hand = "install Firefox (Debian: `sudo apt-get install firefox-esr`)";
+    if process::read(process::program("id").arg("-u")).as_deref() != Some("0") {
+        return Err(format!("the suite judges the npm package in Firefox, too: {by_hand}"));
+    }
+    debian_packages(&["firefox-esr"]).map_err(|failure| format!("{failure}\nhelp: {by_hand}"))
+}
+
+/// The Python of the system, with what the suite's testees in Python stand on.
+pub(crate) fn python() -> Outcome {
+    let imports = "import fastapi, uvicorn, websockets";
+    if process::read(process::program(PYTHON).args(["-c", imports])).is_some() {
+        return Ok(());
+    }
+    let packages = ["python3", "python3-fastapi", "python3-uvicorn", "python3-websockets"];
+    let by_hand = format!("install the packages `{}` (Debian: `sudo apt-get install …`)", packages.join("`, `"));
+    if process::read(process::program("id").arg("-u")).as_deref() != Some("0") {
+        return Err(format!("the testees in Python need {PYTHON}, and that `{imports}` works in it: {by_hand}"));
+    }
+    debian_packages(&packages).map_err(|failure| format!("{failure}\nhelp: {by_hand}"))
+}
+
+fn debian_packages(packages: &[&str]) -> Outcome {
+    println!("installing {}", packages.join(" and "));
     let apt_get = |arguments: &[&str]| {
         process::run(process::program("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
-    apt_get(&["update", "-q"])
-        .and_then(|()| apt_get(&["install", "-q", "-y", "--no-install-recommends", "chromium", "chromium-driver"]))
-        .map_err(|failure| format!("{failure}\nhelp: {by_hand}"))
+    apt_get(&["update", "-q"])?;
+    apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], packages].concat())
 }
 
-/// The npm packages of the SDK and of the demo page.
+/// The npm packages of the SDK, of the demo page, and of the suite's server in JavaScript.
 pub(crate) fn node_packages() -> Outcome {
-    let folders = [workspace::npm_package(), workspace::demo_page()];
+    let folders = [workspace::npm_package(), workspace::demo_page(), workspace::node_server()];
     let folders: Vec<_> = folders.iter().filter(|folder| folder.join("package.json").is_file()).collect();
     if !folders.is_empty() && process::read(process::program("npm").arg("--version")).is_none() {
         return Err("the npm package and the demo page need Node.js 20 or later with npm: install it first".to_owned());

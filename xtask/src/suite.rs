@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use crate::workspace::{self, WASM_TARGET};
-use crate::{Outcome, browser_tests, demo, npm, package, process, server, setup};
+use crate::{Outcome, browser_tests, conformance, demo, npm, package, process, server, setup};
 
 /// What a step came to when it did not fail.
 enum Step {
@@ -57,6 +57,8 @@ const STAGES: &[Stage] = &[
         quick: false,
         run: demo_tests,
     },
+    Stage { name: "conformance", repeat: "cargo xtask conformance", quick: false, run: conformance_suite },
+    Stage { name: "broken peers", repeat: "cargo xtask broken-peers", quick: false, run: broken_peers },
 ];
 
 /// Runs the steps, stops at the first that fails, and prints what each took.
@@ -190,6 +192,15 @@ fn demo_tests(_quick: bool) -> Outcome<Step> {
     demo::build_page()?;
     server::build()?;
     done(npm_test(&mut npm::npm(&workspace::demo_page())))
+}
+
+fn conformance_suite(_quick: bool) -> Outcome<Step> {
+    conformance::all()?;
+    Ok(Step::Done)
+}
+
+fn broken_peers(_quick: bool) -> Outcome<Step> {
+    done(&mut conformance::broken_peers(&[]))
 }
 
 /// The tests start servers of their own; this says where the binary is when it is not below `target`.

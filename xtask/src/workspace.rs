@@ -27,6 +27,11 @@ pub(crate) fn demo_page() -> PathBuf {
     root().join("web-demo")
 }
 
+/// The server in JavaScript that the suite judges.
+pub(crate) fn node_server() -> PathBuf {
+    root().join("conformance/testees/node-server")
+}
+
 /// Where cargo builds to.
 pub(crate) fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {

@@ -8,7 +8,7 @@ use readywire_broken_peers::table;
 use readywire_broken_peers::trial::{self, Outcome};
 use readywire_conformance::case::Case;
 use readywire_conformance::catalogue;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -86,6 +86,9 @@ async fn run(options: CommandLine) -> Result<bool, String> {
     let mut survivors = 0;
     while let Some(trial) = trials.next().await {
         let (mutant, outcome) = trial?;
+        if !options.table && (ended.len() + 1).is_multiple_of(50) {
+            eprintln!("{} of {count} tried", ended.len() + 1);
+        }
         if options.table {
             eprintln!("{}/{count} {}: {} cases fail", ended.len() + 1, mutant.switch(), outcome.failed.len());
         }
@@ -113,7 +116,7 @@ async fn run(options: CommandLine) -> Result<bool, String> {
 }
 
 /// What was built passes the same cases while nothing is turned on: what fails later fails by the mutant.
-async fn sound(peers: &Peers, secret: &PathBuf, mutants: &[Mutant]) -> Result<(), String> {
+async fn sound(peers: &Peers, secret: &Path, mutants: &[Mutant]) -> Result<(), String> {
     for side in [readywire_protocol::clause::Side::Server, readywire_protocol::clause::Side::Client] {
         let of_side: Vec<&Mutant> = mutants.iter().filter(|mutant| mutant.side() == side).collect();
         let mut wanted = catalogue::built_in()?;

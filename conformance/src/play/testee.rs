@@ -94,7 +94,7 @@ impl Play {
             Ok(None) => return Err(Broken::Impossible("the testee is gone".to_owned())),
             // One that ended before this case began was not there to say so.
             Err(_) if run.is_gone() => return Err(Broken::Impossible("the testee is gone".to_owned())),
-            Err(_) => return Err(Broken::failed(awaited, format!("none for {} ms", patience.as_millis()))),
+            Err(_) => return Err(Broken::failed(awaited, format!("nothing of it for {} ms", patience.as_millis()))),
         };
         self.note(Origin::Report, &report.to_string());
         if report["on"] == "trouble" {

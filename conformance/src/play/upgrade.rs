@@ -44,7 +44,8 @@ impl Play {
         let request = Request { url, path: connect.path.clone(), protocols, headers };
         let dialled = timeout(self.patience, dial(&request)).await;
         let riding = if place == "upgrade" { " with hello" } else { "" };
-        self.note(Origin::Suite, &format!("(upgrade {}{riding})", connect.path.as_deref().unwrap_or_default()));
+        let path = connect.path.as_deref().map(|path| format!(" {path}")).unwrap_or_default();
+        self.note(Origin::Suite, &format!("(upgrade{path}{riding})"));
         if place == "upgrade" {
             self.note(Origin::Suite, &hello);
         }

@@ -1,26 +1,20 @@
 //! The report for programs.
 
-use crate::verdict::{Counts, Judged};
-use serde_json::{Value, json};
+use super::run::Run;
 
 /// One run as JSON.
-pub fn run(name: &str, judged: &[Judged]) -> Value {
-    let cases: Vec<Value> = judged
-        .iter()
-        .map(|one| {
-            json!({
-                "id": one.case.id,
-                "clause": one.case.clause.id(),
-                "strength": one.case.strength().name(),
-                "rule": one.case.clause.text(),
-                "side": one.case.side.name(),
-                "level": one.case.needs.name(),
-                "does": one.case.does,
-                "verdict": one.verdict,
-                "reason": one.reason,
-                "played": one.played,
-            })
-        })
-        .collect();
-    json!({ "name": name, "counts": Counts::of(judged), "cases": cases })
+///
+/// # Errors
+/// There is nothing in a run that JSON cannot say.
+pub fn write(run: &Run) -> Result<String, String> {
+    let text = serde_json::to_string_pretty(run).map_err(|error| error.to_string())?;
+    Ok(text + "\n")
+}
+
+/// The run that this JSON is of.
+///
+/// # Errors
+/// It is no JSON, or of something else.
+pub fn read(text: &str) -> Result<Run, String> {
+    serde_json::from_str(text).map_err(|error| format!("this is no report by --json: {error}"))
 }

@@ -60,9 +60,9 @@ pub fn not_played(judged: &Judged) -> bool {
     judged.played.is_none()
 }
 
-/// The last lines of a run.
-pub fn summary(name: &str, judged: &[Judged], took: std::time::Duration) -> String {
-    let Counts { pass, non_strict, fail, unsupported, not_run } = Counts::of(judged);
+/// The last lines of a run, in which `known` cases failed that were listed.
+pub fn summary(name: &str, judged: &[Judged], known: usize, took: std::time::Duration) -> String {
+    let Counts { pass, non_strict, fail, unsupported, not_run } = Counts::of(judged.iter().map(|one| one.verdict));
     let mut text = String::new();
     let mut reasons: Vec<(Verdict, &str, usize)> = Vec::new();
     for one in judged.iter().filter(|one| not_played(one)) {
@@ -75,9 +75,11 @@ pub fn summary(name: &str, judged: &[Judged], took: std::time::Duration) -> Stri
     for (verdict, reason, count) in reasons {
         let _ = writeln!(text, "{}: {count} {}, {reason}", verdict.word(), if count == 1 { "case" } else { "cases" });
     }
+    let excused = if known > 0 { format!(" ({known} of them known to fail)") } else { String::new() };
     let _ = writeln!(
         text,
-        "{name}: {pass} passed, {fail} failed, {non_strict} non-strict, {unsupported} unsupported, {not_run} not run, in {:.1} s",
+        "{name}: {pass} passed, {fail} failed{excused}, {non_strict} non-strict, {unsupported} unsupported, \
+         {not_run} not run, in {:.1} s",
         took.as_secs_f64()
     );
     text

@@ -336,7 +336,8 @@ export class Connection {
   /** No topic is served here; before `ready` the answer waits. @param {string} topic */
   #subscribe(topic) {
     if (this.#stage === "READY") return this.#link.write({ type: "unsubscribed", topic, code: "unsupported" });
-    if (this.#subscribed.push(topic) > MAX_EARLY_SUBSCRIPTIONS) this.end(4229, "too many subscriptions before ready");
+    if (this.#subscribed.push(topic) <= MAX_EARLY_SUBSCRIPTIONS) return;
+    this.#link.end(4229, "too many subscriptions before ready", "preauth.limits");
   }
 
   /** @param {string} level */
@@ -378,7 +379,7 @@ export class Connection {
   }
 }
 
-const MAX_EARLY_SUBSCRIPTIONS = 1024;
+const MAX_EARLY_SUBSCRIPTIONS = 256;
 const MAX_IN_FLIGHT = 64;
 const MAX_IN_FLIGHT_BYTES = 1024 * 1024;
 const ACK_DELAY_MS = 20;

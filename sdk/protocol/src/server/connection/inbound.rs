@@ -5,6 +5,9 @@ use crate::close::Class;
 use crate::frame::{Bye, ClientFrame};
 use crate::{HELLO_ENTRY_BYTES, base64url};
 
+/// How many topics may be asked for before `ready` (clause `preauth.limits`).
+const MAX_EARLY_SUBSCRIBES: usize = 256;
+
 impl ServerConnection {
     pub(super) fn heard(&mut self) {
         self.dead_at = None;
@@ -37,8 +40,10 @@ impl ServerConnection {
             ClientFrame::Subscribe { topic, .. } if self.greeted => {
                 if self.stage.is_ready() {
                     self.unsubscribe(topic)
-                } else {
+                } else if self.unsupported.len() < MAX_EARLY_SUBSCRIBES {
                     self.unsupported.push(topic)
+                } else {
+                    return Err(PeerMisbehaved::new(Clause::PreauthLimits, "too many subscribes before `ready`"));
                 }
             }
             ClientFrame::Unsubscribe { .. } if self.greeted => {}
