@@ -41,7 +41,8 @@ pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Lev
     let Some(ready) = ready else {
         let why = played.impossible.or(played.actual).unwrap_or_default();
         return Err(format!(
-            "{url} never came to ready: {why}. Is it the right address, and the right token? With --level, it is judged as it is"
+            "{url} never came to ready: {why}. Is it the right address, and is there a token (--token, --token-command)? \
+             If it is a server that does not come to ready yet, --level core judges it all the same"
         ));
     };
     let mut levels = BTreeSet::from([Level::Core]);

@@ -64,7 +64,12 @@ async fn server(options: &command_line::Server) -> Result<u8, String> {
         (None, Some(command)) => Credentials::command(command.split_whitespace().map(str::to_owned).collect()),
         (None, None) => Credentials::None,
     };
-    let mut lacks: BTreeSet<String> = options.lacks.iter().cloned().collect();
+    let mut lacks = lacking(&options.lacks, "server")?;
+    if options.url.is_some() && options.settings.iter().any(|setting| setting == settings::WANTED) {
+        return Err("`--set wanted` needs a server that the suite starts; with --url say what the values are, \
+                    such as --set hello_timeout_ms=3000"
+            .to_owned());
+    }
     if options.token_command.is_none() {
         lacks.extend(settings::SUBJECTS.iter().map(|subject| (*subject).to_owned()));
     }
@@ -126,7 +131,7 @@ async fn client(options: &command_line::Client) -> Result<u8, String> {
     let client = judge_client::Client {
         testee,
         levels,
-        lacks: options.lacks.iter().cloned().collect(),
+        lacks: lacking(&options.lacks, "client")?,
         jobs: options.jobs.unwrap_or(if options.browser.is_some() { 8 } else { 16 }),
         patience: 2 * PATIENCE,
     };
@@ -162,7 +167,7 @@ fn show(list: &List) -> Result<u8, String> {
     for case in chosen(&list.choice, list.side.as_deref())? {
         let line = writeln!(
             out,
-            "{:<7}{:<8}{:<7}{:<44}{}",
+            "{:<7}{:<8}{:<7}{:<56}  {}",
             case.side.name(),
             case.needs.name(),
             case.strength().name(),
@@ -175,6 +180,19 @@ fn show(list: &List) -> Result<u8, String> {
         }
     }
     Ok(0)
+}
+
+/// What the peer lacks, by names that some case knows.
+fn lacking(named: &[String], side: &str) -> Result<BTreeSet<String>, String> {
+    let cases = catalogue::built_in()?.into_iter().filter(|case| case.side.name() == side);
+    let known: BTreeSet<String> = cases.flat_map(|case| case.requires.into_iter().chain(case.settings)).collect();
+    match named.iter().find(|name| !known.contains(*name)) {
+        Some(unknown) => Err(format!(
+            "nothing that can be lacking is called `{unknown}`; there are: {}",
+            known.into_iter().collect::<Vec<_>>().join(", ")
+        )),
+        None => Ok(named.iter().cloned().collect()),
+    }
 }
 
 fn chosen(choice: &Choice, side: Option<&str>) -> Result<Vec<Case>, String> {

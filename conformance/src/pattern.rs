@@ -4,7 +4,7 @@
 //! anything else matches what equals it. Strings in angle brackets are patterns: `<any>`, `<string>`, `<integer>`,
 //! `<boolean>`, `<array>`, `<object>`, `<null>`, `<absent>`, `<false or absent>`, `<empty or absent>`, `<below 10>`,
 //! `<above 10>`, `<from 10 to 20>`, `<one of a b c>`, `<contains some words>`, `<begins some words>`, `<without some
-//! words>`, `<other than this>`, `<longer than 10>`. Any of them may end in ` as name`, which keeps the value; `${name}`
+//! words>`, `<first member name>` of a text, `<other than this>`, `<longer than 10>`. Any of them may end in ` as name`, which keeps the value; `${name}`
 //! stands for a kept value, in patterns and in what is sent.
 
 use crate::amount::Amount;
@@ -165,6 +165,8 @@ fn special(test: &str, found: Option<&Value>) -> Result<bool, String> {
                 integer.is_some_and(|value| range.contains(&value))
             } else if let Some(words) = test.strip_prefix("begins ") {
                 found.and_then(Value::as_str).is_some_and(|text| text.starts_with(words))
+            } else if let Some(name) = test.strip_prefix("first member ") {
+                found.and_then(Value::as_str).and_then(first_member).is_some_and(|first| first == name)
             } else if let Some(words) = test.strip_prefix("one of ") {
                 // What is absent counts as null, as everywhere in the protocol (clause `frame.field`).
                 let value = found.unwrap_or(&Value::Null);
@@ -191,6 +193,12 @@ fn special(test: &str, found: Option<&Value>) -> Result<bool, String> {
             }
         }
     })
+}
+
+/// The first key in the text of an object, wherever its white space stands.
+fn first_member(text: &str) -> Option<String> {
+    let members = text.trim_start().strip_prefix('{')?;
+    serde_json::Deserializer::from_str(members).into_iter::<String>().next()?.ok()
 }
 
 #[cfg(test)]
@@ -231,6 +239,8 @@ mod tests {
         assert!(check(json!("<longer than 5>"), json!("hello")).is_err());
         assert!(check(json!("<from 2 to 3>"), json!(4)).is_err());
         assert!(check(json!("<above ${known}>"), json!(7)).is_err());
+        check(json!("<first member type>"), json!(" { \"type\" : \"ping\", \"nonce\": 1 }")).unwrap();
+        assert!(check(json!("<first member type>"), json!("{\"nonce\":\"type\"}")).is_err());
         assert!(check(json!("<nonsense>"), json!(3)).is_err());
     }
 

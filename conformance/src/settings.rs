@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 pub const VARIABLE: &str = "READYWIRE_CONFORMANCE";
 
 /// The word that says that a server takes everything that the suite would like.
-const WANTED: &str = "wanted";
+/// Stands for every setting, as the suite would like it.
+pub const WANTED: &str = "wanted";
 
 /// Each setting: its name, the value that the suite would like, what it is.
 pub const SETTINGS: &[(&str, u64, &str)] = &[

@@ -32,7 +32,7 @@ pub fn problem(judged: &Judged) -> String {
         let _ = writeln!(text, "  expected  {expected}");
     }
     if let Some(actual) = &played.actual {
-        let _ = writeln!(text, "  actual    {actual}");
+        let _ = writeln!(text, "  actual    {}", printable(actual));
     }
     let several = played.lines.iter().any(|line| line.connection != "main");
     let left_out = played.lines.len().saturating_sub(FIRST_LINES + LAST_LINES);
@@ -50,9 +50,21 @@ pub fn problem(judged: &Judged) -> String {
             Origin::Report => "<==",
         };
         let connection = if several { format!("[{}] ", line.connection) } else { String::new() };
-        let _ = writeln!(text, "  {:>7} ms {arrow} {connection}{}", line.at, line.text);
+        let _ = writeln!(text, "  {:>7} ms {arrow} {connection}{}", line.at, printable(&line.text));
     }
     text
+}
+
+/// What a peer wrote, without anything that a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, character| {
+        if character.is_control() {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+        shown
+    })
 }
 
 /// Whether there is nothing to show but a reason, which the summary gives for all that share it.
@@ -83,4 +95,14 @@ pub fn summary(name: &str, judged: &[Judged], known: usize, took: std::time::Dur
         took.as_secs_f64()
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_the_terminal_that_it_would_obey() {
+        assert_eq!(printable("a\u{1b}[31m\0 ü"), "a\\u{1b}[31m\\u{0} ü");
+    }
 }

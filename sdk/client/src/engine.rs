@@ -173,6 +173,7 @@ impl<S: EventSink> Engine<S> {
                     self.core.handle_message(now, number, &text);
                 }
                 SocketEvent::Binary => self.core.handle_binary(now, number),
+                SocketEvent::Unreadable(misbehaved) => self.core.handle_violation(now, number, misbehaved),
                 SocketEvent::Closed(frame) => {
                     self.socket.take_if(|(current, _)| *current == number);
                     self.core.handle_closed(now, number, frame);

@@ -51,13 +51,31 @@ impl<T> Reader<T> {
     }
 }
 
+/// What came before anybody read.
+#[derive(Default)]
+struct Early {
+    messages: Vec<Message>,
+    /// Whether more came than is kept.
+    overflowed: bool,
+}
+
+impl Early {
+    fn push(&mut self, message: Message) {
+        if self.messages.len() < BUFFER {
+            self.messages.push(message);
+        } else {
+            self.overflowed = true;
+        }
+    }
+}
+
 pub(crate) struct Front {
     state: Arc<RwLock<StateChange>>,
     outcomes: HashMap<u64, oneshot::Sender<Result<Acknowledged, SendError>>>,
     answers: HashMap<u64, Reader<Result<AnswerPart, AnswerError>>>,
     readers: Vec<Reader<Message>>,
     /// Messages that came before anybody read; `None` once somebody did.
-    early: Option<Vec<Message>>,
+    early: Option<Early>,
     followers: Vec<mpsc::Sender<StateChange>>,
     ends: Vec<oneshot::Sender<End>>,
 }
@@ -69,7 +87,7 @@ impl Front {
             outcomes: HashMap::new(),
             answers: HashMap::new(),
             readers: Vec::new(),
-            early: Some(Vec::new()),
+            early: Some(Early::default()),
             followers: Vec::new(),
             ends: Vec::new(),
         }
@@ -129,11 +147,7 @@ impl Front {
 
     fn message(&mut self, message: Message) {
         if let Some(early) = &mut self.early {
-            if early.len() == BUFFER {
-                early.remove(0);
-            }
-            early.push(message);
-            return;
+            return early.push(message);
         }
         self.readers.retain_mut(|reader| reader.push(message.clone()));
     }
@@ -147,10 +161,15 @@ impl EventSink for Front {
             Request::Outcome { handle, outcome } => drop(self.outcomes.insert(handle, outcome)),
             Request::Answer { handle, reader } => drop(self.answers.insert(handle, reader)),
             Request::Messages(mut reader) => {
-                for message in self.early.take().unwrap_or_default() {
+                let early = self.early.take().unwrap_or_default();
+                for message in early.messages {
                     reader.push(message);
                 }
-                self.readers.push(reader);
+                // The first reader came too late for the rest (clause `answer.slow_consumer`).
+                match reader.overflow.take_if(|_| early.overflowed) {
+                    Some(overflow) => drop(overflow.send(SlowConsumer)),
+                    None => self.readers.push(reader),
+                }
             }
             Request::States(mut follower) => {
                 if follower.try_send(current(&self.state)).is_ok() {
@@ -186,5 +205,67 @@ pub(crate) fn current(state: &RwLock<StateChange>) -> StateChange {
     match state.read() {
         Ok(state) => state.clone(),
         Err(poisoned) => poisoned.into_inner().clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::Messages;
+    use futures::{FutureExt, StreamExt};
+    use readywire_protocol::json::Payload;
+
+    fn front() -> Front {
+        let state = StateChange {
+            state: ClientState::Connecting,
+            previous: ClientState::Connecting,
+            pending: Vec::new(),
+            impaired: Vec::new(),
+            reason: None,
+            connection: None,
+            attempt: 0,
+            retry_at: None,
+            code: None,
+        };
+        Front::new(Arc::new(RwLock::new(state)))
+    }
+
+    fn bring(front: &mut Front, offsets: impl IntoIterator<Item = u64>) {
+        for offset in offsets {
+            front.event(ClientEvent::Message { offset, event: "note".to_owned(), payload: Payload::null() });
+        }
+    }
+
+    fn read(front: &mut Front) -> Messages {
+        let (items, messages) = mpsc::channel(BUFFER);
+        let (slow, overflow) = oneshot::channel();
+        front.request(Request::Messages(Reader { items, overflow: Some(slow) }));
+        Messages { messages, overflow, told: false }
+    }
+
+    /// The offsets of what is there now.
+    fn offsets(messages: &mut Messages) -> Vec<Result<u64, SlowConsumer>> {
+        let next = || messages.next().now_or_never().flatten();
+        std::iter::from_fn(next).map(|next| next.map(|message| message.offset)).collect()
+    }
+
+    #[test]
+    fn whoever_reads_too_late_is_told_that_messages_are_missing() {
+        let (mut front, kept) = (front(), BUFFER as u64);
+        bring(&mut front, 1..=kept + 1);
+        let expected: Vec<_> = (1..=kept).map(Ok).chain([Err(SlowConsumer)]).collect();
+        assert_eq!(offsets(&mut read(&mut front)), expected);
+        let mut again = read(&mut front);
+        bring(&mut front, [kept + 2]);
+        assert_eq!(offsets(&mut again), [Ok(kept + 2)], "who reads again goes on");
+    }
+
+    #[test]
+    fn whoever_reads_in_time_gets_what_came_before_and_after() {
+        let (mut front, kept) = (front(), BUFFER as u64);
+        bring(&mut front, 1..=kept);
+        let mut messages = read(&mut front);
+        bring(&mut front, [kept + 1]);
+        assert_eq!(offsets(&mut messages), Vec::from_iter((1..=kept + 1).map(Ok)));
     }
 }

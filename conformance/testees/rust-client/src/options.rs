@@ -17,6 +17,7 @@ pub(crate) const NAMES: &[&str] = &[
     "queue_age_ms",
     "queue_bytes",
     "queue_messages",
+    "read_messages",
     "ready_cap_ms",
     "retry_after_cap_ms",
     "stable_after_ms",

@@ -133,6 +133,7 @@ pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, repo
     };
     let mut running = Running {
         messages: client.messages(),
+        reads: order["options"]["read_messages"] != false,
         states: client.states(),
         closed: Some(Box::pin({
             let client = client.clone();
@@ -180,6 +181,8 @@ struct Running {
     client: Client,
     reports: Reports,
     messages: Messages,
+    /// Whether messages are read.
+    reads: bool,
     states: States,
     closed: Option<Later<Option<End>>>,
     closing: Option<Later<()>>,
@@ -208,6 +211,7 @@ impl Running {
                 let answer = async move { client.request(&event, &payload).await };
                 self.requests.insert(handle, Box::pin(answer));
             }
+            "read" if order["handle"].is_null() => self.reads = true,
             "read" => {
                 if let Some((_, reads)) = self.answers.get_mut(&handle) {
                     *reads = true;
@@ -260,8 +264,11 @@ impl Running {
             }
             Poll::Pending => true,
         });
-        while let Poll::Ready(Some(message)) = Pin::new(&mut self.messages).poll_next(context) {
+        while self.reads
+            && let Poll::Ready(Some(message)) = Pin::new(&mut self.messages).poll_next(context)
+        {
             let Ok(message) = message else {
+                self.messages = self.client.messages();
                 reports.tell("overflow", json!({}));
                 continue;
             };

@@ -18,6 +18,7 @@ pub use native::{
 };
 
 use readywire_protocol::close::CloseFrame;
+use readywire_protocol::error::PeerMisbehaved;
 
 /// What happened to a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum SocketEvent {
     Text(String),
     /// A binary message came.
     Binary,
+    /// What came cannot be read, since it breaks a clause; nothing more is read, and what is written still goes out.
+    Unreadable(PeerMisbehaved),
     /// It is gone, or never came to be; after this there is nothing more.
     Closed(Option<CloseFrame>),
 }

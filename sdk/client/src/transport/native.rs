@@ -4,9 +4,13 @@ use super::SocketEvent;
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
-use readywire_protocol::close::{self, CloseFrame};
-use std::future::Future;
+use readywire_protocol::clause::Clause;
+use readywire_protocol::close::CloseFrame;
+use readywire_protocol::error::PeerMisbehaved;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::time::Duration;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
@@ -132,13 +136,17 @@ async fn carry(
             message = stream.next() => {
                 let event = match message {
                     Some(Ok(message)) => read(message),
-                    Some(Err(error)) => Some(SocketEvent::Closed(broken(&error))),
+                    Some(Err(error)) => Some(broken(&error)),
                     None => Some(SocketEvent::Closed(None)),
                 };
                 let Some(event) = event else { continue };
                 let last = matches!(event, SocketEvent::Closed(_));
+                let unreadable = matches!(event, SocketEvent::Unreadable(_));
                 if events.send((number, event)).await.is_err() || last {
                     return finish(&mut stream).await;
+                }
+                if unreadable {
+                    return say_why(&mut stream, &mut orders).await;
                 }
             }
         }
@@ -215,6 +223,28 @@ async fn finish(stream: &mut Stream) {
     let _ = tokio::time::timeout(CLOSING, both).await;
 }
 
+/// After what cannot be read: writes what is still ordered, up to the close frame, and throws away what comes, so that
+/// none of it is lost to a reset.
+async fn say_why(stream: &mut Stream, orders: &mut mpsc::UnboundedReceiver<Order>) {
+    loop {
+        match write(stream, orders.next().await, orders).await {
+            Written::On => {}
+            Written::Closed => break,
+            Written::Failed => return,
+        }
+    }
+    let both = async {
+        let mut bytes = [0; READ_BUFFER];
+        let mut open = stream.flush().await.is_ok();
+        while open {
+            let mut read = ReadBuf::new(&mut bytes);
+            let result = poll_fn(|context| Pin::new(stream.get_mut()).poll_read(context, &mut read)).await;
+            open = result.is_ok() && !read.filled().is_empty();
+        }
+    };
+    let _ = tokio::time::timeout(CLOSING, both).await;
+}
+
 fn read(message: Message) -> Option<SocketEvent> {
     match message {
         Message::Text(text) => Some(SocketEvent::Text(text.to_string())),
@@ -230,13 +260,14 @@ fn read(message: Message) -> Option<SocketEvent> {
     }
 }
 
-fn broken(error: &Error) -> Option<CloseFrame> {
+fn broken(error: &Error) -> SocketEvent {
+    let unreadable = |clause, found: &str| SocketEvent::Unreadable(PeerMisbehaved::new(clause, found));
     match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => None,
-        Error::Utf8(_) => Some(CloseFrame::new(close::MALFORMED, "a message that is not UTF-8")),
+        Error::ConnectionClosed | Error::AlreadyClosed => SocketEvent::Closed(None),
+        Error::Utf8(_) => unreadable(Clause::FrameMalformed, "a message that is not UTF-8"),
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-            Some(CloseFrame::new(close::TOO_LARGE, "a message larger than 64 MiB"))
+            unreadable(Clause::FrameSize, "a message larger than 64 MiB")
         }
-        error => Some(CloseFrame::new(1006, &error.to_string())),
+        error => SocketEvent::Closed(Some(CloseFrame::new(1006, &error.to_string()))),
     }
 }

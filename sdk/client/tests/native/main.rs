@@ -6,3 +6,4 @@ mod connecting;
 mod cuts;
 mod sends;
 mod server;
+mod unreadable;

@@ -174,6 +174,12 @@ impl Connection {
             .stage
             .confirmed()
             .map_err(|clause| PeerMisbehaved::new(clause, joined(&["`ready` after ", self.stage.name()])))?;
+        let listed = |level: &str| ready.capabilities.iter().any(|listed| listed == level);
+        let resume = listed("resume");
+        let answers = resume && listed("answers");
+        if resume && ready.session.is_none() {
+            return Err(PeerMisbehaved::new(Clause::FrameField, "`session` is missing, though Resume was agreed on"));
+        }
         let Heartbeat { interval_ms, timeout_ms } = ready.heartbeat;
         self.stage = if ready.impaired.is_empty() { stage } else { Stage::Degraded };
         self.impaired = ready.impaired.clone();
@@ -181,10 +187,9 @@ impl Connection {
         self.reason = None;
         self.stage_deadline = None;
         self.limits = Some(ready.limits);
-        let listed = |level: &str| ready.capabilities.iter().any(|listed| listed == level);
-        self.resume = listed("resume");
-        self.answers = self.resume && listed("answers");
-        if !self.resume {
+        self.resume = resume;
+        self.answers = answers;
+        if !resume {
             // Fields of a level that was not agreed on are ignored (clause `frame.level`).
             ready.session = None;
             ready.received = 0;

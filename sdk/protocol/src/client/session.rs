@@ -334,14 +334,6 @@ impl Client {
         self.announce();
     }
 
-    /// A binary message came; version 1 has none before both ends agreed (clause `frame.text`).
-    pub fn handle_binary(&mut self, now: Instant, number: u64) {
-        if self.connection.as_ref().is_some_and(|connection| connection.number == number) {
-            self.violated(now, PeerMisbehaved::new(Clause::FrameText, "a binary message, which nobody agreed to"));
-            self.announce();
-        }
-    }
-
     /// The socket is gone, or never came to be. `None` stands for an end without a close frame.
     pub fn handle_closed(&mut self, now: Instant, number: u64, frame: Option<CloseFrame>) {
         if number != self.number || !matches!(self.phase, Phase::Dialling { .. } | Phase::Open) {

@@ -80,12 +80,15 @@ fn it_goes_behind_a_send_that_is_written_again() {
     near.send(2, SendOptions::default());
     cancel(&mut near, 1);
     near.breaks_off();
-    near.resume(0);
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.forget();
+    near.hears(&frames::resumed(0));
     let written = near.writes();
-    let at = |wanted: &dyn Fn(&ClientFrame) -> bool| written.iter().rposition(wanted);
-    let send = at(&|frame| matches!(frame, ClientFrame::Send(send) if send.id == 1));
-    let stop = at(&|frame| *frame == stop(1));
-    assert!(send.is_some() && send < stop, "{written:?}");
+    let [ClientFrame::Send(first), cancel, ClientFrame::Send(second)] = &written[..] else {
+        panic!("sent, stopped once, and the other: {written:?}")
+    };
+    assert_eq!((first.id, cancel, second.id), (1, &stop(1), 2));
 }
 
 /// The session is lost, and the keyed send goes again: the application has cancelled it all the same.

@@ -4,6 +4,7 @@ use crate::frames;
 use crate::near::Near;
 use crate::{outcome, outcomes};
 use readywire_protocol::client::SendOptions;
+use readywire_protocol::config::{ClientConfig, Window};
 use readywire_protocol::frame::{Refusal, ServerFrame};
 use readywire_protocol::stage::Stage;
 
@@ -151,4 +152,22 @@ fn a_refusal_is_a_decision() {
     near.resume(3);
     near.hears(&frames::ack(4));
     assert_eq!(outcomes(&mut near), [outcome(1, "acknowledged 4")]);
+}
+
+/// What is refused last comes last: those that wait stay (clause `queue.bounds`).
+#[test]
+fn what_finds_the_queue_full_has_its_refusal() {
+    let queue = Window { messages: 1, bytes: 1000 };
+    let mut near = Near::idle(ClientConfig { queue, ..ClientConfig::default() });
+    near.connect();
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::ready_degraded());
+    near.send(1, SendOptions::default());
+    near.send(2, SendOptions::default());
+    near.hears(&impaired(1));
+    near.hears(&impaired(2));
+    assert_eq!(outcomes(&mut near), [outcome(2, "refused service_impaired")]);
+    near.forget();
+    near.hears(&frames::stage(Stage::ProcessingReady));
+    assert_eq!(near.ids(), [3]);
 }

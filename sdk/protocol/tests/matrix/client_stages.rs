@@ -63,8 +63,12 @@ const FRAMES: &[Row] = &[
         [ACCEPTED, ORDER, ORDER, "-> degraded", ONCE, ONCE],
     ),
     (
-        r#"{"type":"ready","received":1,"limits":{"max_message_bytes":9,"max_in_flight":9,"max_in_flight_bytes":9},"heartbeat":{"interval_ms":9,"timeout_ms":9},"capabilities":["resume"]}"#,
+        r#"{"type":"ready","session":{"id":"s","token":"t","subject":"u"},"received":1,"limits":{"max_message_bytes":9,"max_in_flight":9,"max_in_flight_bytes":9},"heartbeat":{"interval_ms":9,"timeout_ms":9},"capabilities":["resume"]}"#,
         [ACCEPTED, ORDER, ORDER, "4400 session.received_range", ONCE, ONCE],
+    ),
+    (
+        r#"{"type":"ready","limits":{"max_message_bytes":9,"max_in_flight":9,"max_in_flight_bytes":9},"heartbeat":{"interval_ms":9,"timeout_ms":9},"capabilities":["resume"]}"#,
+        [ACCEPTED, ORDER, ORDER, "4400 frame.field", ONCE, ONCE],
     ),
     (
         r#"{"type":"ready","session":{"id":"s","token":"t","subject":"u","resumed":true},"limits":{"max_message_bytes":9,"max_in_flight":9,"max_in_flight_bytes":9},"heartbeat":{"interval_ms":9,"timeout_ms":9},"capabilities":["resume"]}"#,

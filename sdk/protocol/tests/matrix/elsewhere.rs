@@ -4,9 +4,11 @@ use crate::client_stages::{STAGES, at};
 use crate::frames;
 use crate::near::{Near, seconds};
 use readywire_protocol::SUBPROTOCOL;
+use readywire_protocol::clause::Clause;
 use readywire_protocol::client::{ClientState, SendOptions, TokenFailure};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::config::ClientConfig;
+use readywire_protocol::error::PeerMisbehaved;
 use readywire_protocol::frame::ServerFrame;
 use readywire_protocol::stage::Stage;
 
@@ -33,6 +35,7 @@ fn assert_deaf(near: &Near, number: u64, what: &str) {
     let mut client = near.client.clone();
     client.handle_message(near.now, number, "no JSON");
     client.handle_binary(near.now, number);
+    client.handle_violation(near.now, number, PeerMisbehaved::new(Clause::FrameMalformed, "not UTF-8"));
     assert_eq!(client, near.client, "{what}: what is no frame");
 }
 

@@ -32,7 +32,7 @@ impl Client {
         }
         let mut protocols = vec![SUBPROTOCOL.to_owned()];
         // After an upgrade that failed before ACCEPTED, something in between may dislike long headers (clause
-        // `upgrade.hello`).
+        // `upgrade.fallback`).
         let may_ride = self.config.hello_in_upgrade && self.hello_rides;
         self.hello_rides = false;
         if may_ride {

@@ -3,6 +3,20 @@
 use super::*;
 
 impl Client {
+    /// A binary message came; version 1 has none before both ends agreed (clause `frame.text`).
+    pub fn handle_binary(&mut self, now: Instant, number: u64) {
+        let misbehaved = PeerMisbehaved::new(Clause::FrameText, "a binary message, which nobody agreed to");
+        self.handle_violation(now, number, misbehaved);
+    }
+
+    /// What came breaks a clause that the transport itself looks after, such as that text is UTF-8.
+    pub fn handle_violation(&mut self, now: Instant, number: u64, misbehaved: PeerMisbehaved) {
+        if self.connection.as_ref().is_some_and(|connection| connection.number == number) {
+            self.violated(now, misbehaved);
+            self.announce();
+        }
+    }
+
     pub(super) fn silent(&mut self, now: Instant) {
         let Some(connection) = &self.connection else { return };
         let loss = match connection.stage {

@@ -26,8 +26,12 @@ impl Client {
         self.release_held();
         if let Some(mut connection) = self.connection.as_mut().and_then(Connection::ready).filter(|ready| ready.answers)
         {
+            let written = &self.outbox.written;
             for answer in self.answers.iter().filter(|answer| answer.cancelled && answer.id > 0) {
-                connection.write(&ClientFrame::Cancel { re: answer.id });
+                // What is written again brings its cancel behind it.
+                if !written.iter().any(|entry| entry.handle == answer.handle) {
+                    connection.write(&ClientFrame::Cancel { re: answer.id });
+                }
             }
         }
         Ok(())
