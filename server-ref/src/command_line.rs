@@ -1,5 +1,6 @@
 //! The command line. Every flag has its environment variable.
 
+use crate::admin::AdminToken;
 use crate::claims::Authority;
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -16,8 +17,9 @@ Examples:
   curl -d '{\"service_delay_ms\": {\"search\": 3000}}' http://127.0.0.1:8080/faults
   curl -H \"Authorization: Bearer $TOKEN\" -d '{\"subject\": \"alice\", \"event\": \"notification\", \"payload\": 1}' \
     http://127.0.0.1:8080/notify
+  curl -H \"Authorization: Bearer $ADMIN_TOKEN\" http://127.0.0.1:8080/admin/connections?stage=AUTHENTICATED
 
-READYWIRE_JWT_SECRET can hold the secret itself. RUST_LOG chooses what is logged, as in RUST_LOG=warn.";
+READYWIRE_JWT_SECRET can hold the secret itself, READYWIRE_ADMIN_TOKEN the admin token. RUST_LOG chooses what is logged, as in RUST_LOG=warn.";
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:
@@ -48,6 +50,9 @@ pub struct CommandLine {
     /// Take fault switches at POST /faults, and show at /plain what a server without this protocol does. For demonstrations and tests only.
     #[arg(long, env = "READYWIRE_FAULTS", value_parser = FalseyValueParser::new())]
     pub faults: bool,
+    /// File with the token that opens GET /admin/connections, at least 16 bytes. Without one there is no such route.
+    #[arg(long, env = "READYWIRE_ADMIN_TOKEN_FILE")]
+    pub admin_token_file: Option<PathBuf>,
     /// A service that takes its time to start with each connection, as in `search=3s` (repeat).
     #[arg(long, env = "READYWIRE_SERVICE", value_delimiter = ',', value_parser = parse_service)]
     pub service: Vec<(String, Duration)>,
@@ -86,6 +91,25 @@ pub enum Command {
         #[arg(long)]
         ticket: bool,
     },
+}
+
+impl CommandLine {
+    /// The token that opens the routes below `/admin`: from the file, or from `READYWIRE_ADMIN_TOKEN`; `None` if neither
+    /// is there.
+    ///
+    /// # Errors
+    /// What is wrong, for a person.
+    pub fn admin_token(&self) -> Result<Option<AdminToken>, String> {
+        let (source, token) = match &self.admin_token_file {
+            Some(path) => (path.to_string_lossy(), read_secret(path)?),
+            None => match std::env::var("READYWIRE_ADMIN_TOKEN") {
+                Ok(token) if !token.is_empty() => ("READYWIRE_ADMIN_TOKEN".into(), token),
+                _ => return Ok(None),
+            },
+        };
+        let token = AdminToken::new(&token);
+        token.map(Some).map_err(|error| format!("{source}: {error}; make one with `openssl rand -hex 32`"))
+    }
 }
 
 impl Tokens {

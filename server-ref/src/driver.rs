@@ -8,6 +8,7 @@ mod wire;
 use crate::claims::{Claims, TOKEN_EXPIRED, TokenError};
 use crate::faults::{Strike, TokenHash};
 use crate::hub::{Holder, Hub};
+use crate::inspection::Record;
 use crate::listener::Tap;
 use crate::service::{Progress, StartUp};
 use crate::strangers::Stranger;
@@ -20,6 +21,7 @@ use readywire_protocol::error::PeerMisbehaved;
 use readywire_protocol::frame::Resume;
 use readywire_protocol::server::{Ending, ServerConnection, ServerEvent};
 use readywire_protocol::stage::Stage;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -39,6 +41,8 @@ pub(crate) struct Upgrade {
     pub(crate) offered: Vec<String>,
     /// The token in its `Authorization` header.
     pub(crate) bearer: Option<String>,
+    /// The other end's address, if anybody told.
+    pub(crate) remote: Option<SocketAddr>,
     /// The bytes of its socket, if the listener counts them.
     pub(crate) tap: Option<Arc<Tap>>,
     /// Its place among those that have not said who they are.
@@ -74,6 +78,7 @@ struct Driver {
     wire: Wire,
     core: ServerConnection,
     owner: u64,
+    record: Arc<Record>,
     bearer: Option<String>,
     stranger: Option<Stranger>,
     levels: Levels,
@@ -92,16 +97,18 @@ struct Driver {
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(hub: Arc<Hub>, socket: WebSocket, upgrade: Upgrade) {
-    let Upgrade { offered, bearer, tap, stranger } = upgrade;
+    let Upgrade { offered, bearer, remote, tap, stranger } = upgrade;
     let config = &hub.parts.config;
     if let Some(tap) = &tap {
         tap.allow(config.preauth_bytes + HEADERS);
     }
     let (owner, id) = hub.name_connection();
+    let record = hub.inspection.opened(owner, &id, remote);
     let core = ServerConnection::new(config.clone(), hub.now(), id, offered.iter().map(String::as_str));
     let mut driver = Driver {
         core,
         owner,
+        record,
         bearer,
         wire: Wire::new(socket, tap, config.ping_timeout),
         stranger: Some(stranger),
@@ -199,6 +206,7 @@ impl Driver {
                 Wake::Impaired => {
                     self.impaired = impaired.borrow_and_update().clone();
                     let reason = (!self.impaired.is_empty()).then(|| format!("impaired: {}", self.impaired.join(", ")));
+                    self.record.impaired(&self.impaired);
                     self.core.impaired(self.impaired.clone(), reason);
                 }
                 Wake::Timer => self.core.handle_timeout(self.hub.now()),
@@ -286,6 +294,7 @@ impl Driver {
                 self.hub.discard_inbox(&held.id, self.owner);
             }
         }
+        self.record.under_way(self.core.in_flight(), self.core.untaken_count());
         self.step(self.core.stage());
     }
 
@@ -348,6 +357,8 @@ impl Driver {
         if ending.clause == Some(Clause::ReadyGate) {
             self.hub.metrics.frames_before_ready.inc();
         }
+        self.record.step(Stage::Closed);
+        self.hub.inspection.ended(self.owner, ending);
         self.stranger = None;
         self.services = None;
         self.expires_at = None;
@@ -373,6 +384,7 @@ impl Driver {
             spent_ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
             "stage"
         );
+        self.record.step(stage);
         self.stage = stage;
         self.since = Instant::now();
     }

@@ -1,5 +1,6 @@
 //! The routes.
 
+use crate::admin::{self, AdminToken};
 use crate::application::{Failure, Room};
 use crate::faults::FaultRequest;
 use crate::hub::Hub;
@@ -41,8 +42,9 @@ const OVERSIZE: usize = 64 << 10;
 /// [`Peer`] as connect info; a `SocketAddr` does, too, and an embedder who gives neither shares one
 /// allowance of strangers among all clients.
 ///
-/// With `faults` the fault switches can be reached, and `/plain`, which takes anybody in.
-pub fn router(hub: Arc<Hub>, faults: bool, web_root: Option<&Path>) -> Router {
+/// With `faults` the fault switches can be reached, and `/plain`, which takes anybody in; only with an `admin` token is
+/// there anything below `/admin`.
+pub fn router(hub: Arc<Hub>, faults: bool, web_root: Option<&Path>, admin: Option<AdminToken>) -> Router {
     let mut router = Router::new()
         .route("/ws", get(upgrade))
         .route("/healthz", get(async || "ok\n"))
@@ -54,6 +56,9 @@ pub fn router(hub: Arc<Hub>, faults: bool, web_root: Option<&Path>) -> Router {
         .route("/notify", post(notify));
     if faults {
         router = router.route("/faults", post(switch_faults)).route("/plain", get(upgrade_plain));
+    }
+    if let Some(token) = admin {
+        router = router.merge(admin::router(token));
     }
     if let Some(root) = web_root {
         let header = |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
@@ -110,7 +115,7 @@ async fn upgrade(State(hub): State<Arc<Hub>>, headers: HeaderMap, from: From, up
         .collect();
     let limit = usize::try_from(hub.parts.config.max_message_bytes).unwrap_or(usize::MAX).saturating_add(OVERSIZE);
     let bearer = bearer(&headers).map(str::to_owned);
-    let accepted = driver::Upgrade { offered, bearer, tap: from.tap, stranger };
+    let accepted = driver::Upgrade { offered, bearer, remote: from.remote, tap: from.tap, stranger };
     // Taken now: a server that goes away waits for this connection, too, before its task has begun.
     let tracked = hub.connections.token();
     upgrade
@@ -194,6 +199,7 @@ async fn switch_faults(State(hub): State<Arc<Hub>>, body: String) -> Response {
 /// Where a request comes from, as far as whoever embeds the router tells; the address is unspecified if nobody does.
 struct From {
     address: IpAddr,
+    remote: Option<SocketAddr>,
     tap: Option<Arc<Tap>>,
 }
 
@@ -202,9 +208,11 @@ impl<S: Sync> axum::extract::FromRequestParts<S> for From {
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
         if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() {
-            return Ok(Self { address: peer.address.ip(), tap: Some(peer.tap.clone()) });
+            let remote = Some(peer.address);
+            return Ok(Self { address: peer.address.ip(), remote, tap: Some(peer.tap.clone()) });
         }
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        Ok(Self { address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), tap: None })
+        let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let address = remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip());
+        Ok(Self { address, remote, tap: None })
     }
 }

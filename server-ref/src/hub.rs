@@ -3,6 +3,7 @@
 use crate::application::{Application, Room, Undeliverable};
 use crate::claims::Authority;
 use crate::faults::Faults;
+use crate::inspection::Inspection;
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::secrets;
@@ -74,6 +75,8 @@ pub struct Hub {
     random: SystemRandom,
     shared: Mutex<Shared>,
     strangers: Strangers,
+    /// Who is here, and who was, for those who look after the server.
+    pub(crate) inspection: Inspection,
     /// One-time tickets that were used.
     pub(crate) tickets: Tickets,
     /// Told whenever an inbox may have room again.
@@ -121,6 +124,7 @@ impl Hub {
                 work: HashMap::new(),
             }),
             strangers: Strangers::default(),
+            inspection: Inspection::default(),
             tickets: Tickets::default(),
             parts,
             metrics: Metrics::default(),
@@ -239,6 +243,11 @@ impl Hub {
                 shared.work.remove(session);
             }
         }
+    }
+
+    /// How many messages wait for a session, and their bytes.
+    pub(crate) fn inbox_of(&self, session: &str) -> Option<(u64, u64)> {
+        self.sessions(|sessions| sessions.waiting(session))
     }
 
     /// How many answers are being worked on.

@@ -55,6 +55,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod application;
 pub mod claims;
 pub mod command_line;
@@ -63,6 +64,7 @@ pub mod faults;
 pub mod handlers;
 pub mod http;
 pub mod hub;
+mod inspection;
 pub mod listener;
 pub mod logs;
 pub mod metrics;

@@ -18,6 +18,11 @@ pub(crate) fn draw<const BYTES: usize>(random: &SystemRandom) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Compares without telling by its time where two hashes differ.
+pub(crate) fn same(left: &[u8; 32], right: &[u8; 32]) -> bool {
+    left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +35,7 @@ mod tests {
         assert_ne!(secret, draw::<16>(&random));
         assert_eq!(hash(&secret), hash(&secret));
         assert_ne!(hash(&secret), hash(&draw::<16>(&random)));
+        assert!(same(&hash(&secret), &hash(&secret)));
+        assert!(!same(&hash(&secret), &hash(&draw::<16>(&random))));
     }
 }

@@ -1,5 +1,6 @@
 //! A server put together from a command line or from parts, from its start to its end.
 
+use crate::admin::AdminToken;
 use crate::claims::Authority;
 use crate::command_line::CommandLine;
 use crate::faults::Faults;
@@ -32,12 +33,14 @@ pub struct Place {
     pub faults: bool,
     /// Folder of a web page to serve at `/`.
     pub web_root: Option<PathBuf>,
+    /// What opens the routes below `/admin`; without it there are none.
+    pub admin: Option<AdminToken>,
 }
 
 impl Place {
     /// A place with nothing besides the protocol.
     pub const fn at(listen: SocketAddr) -> Self {
-        Self { listen, faults: false, web_root: None }
+        Self { listen, faults: false, web_root: None, admin: None }
     }
 }
 
@@ -70,7 +73,9 @@ pub async fn start(line: &CommandLine, authority: Authority) -> Result<Running, 
         origins: Origins::of_server(line.listen, line.allow_origin.iter().cloned()),
         ..Parts::new(authority)
     };
-    serve(parts, Place { listen: line.listen, faults: line.faults, web_root: line.web_root.clone() }).await
+    let place =
+        Place { listen: line.listen, faults: line.faults, web_root: line.web_root.clone(), admin: line.admin_token()? };
+    serve(parts, place).await
 }
 
 /// Starts a server of these parts.
@@ -82,7 +87,7 @@ pub async fn serve(parts: Parts, place: Place) -> Result<Running, String> {
     let listener = Listener::bind(place.listen).await.map_err(cannot)?;
     let address = listener.address().map_err(cannot)?;
     let hub = Hub::new(parts);
-    let router = http::router(hub.clone(), place.faults, place.web_root.as_deref());
+    let router = http::router(hub.clone(), place.faults, place.web_root.as_deref(), place.admin);
     let stop = CancellationToken::new();
     tokio::spawn(sweep(hub.clone(), stop.clone()));
     let serve = axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())

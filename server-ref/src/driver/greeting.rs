@@ -21,6 +21,7 @@ impl Driver {
             return;
         }
         self.stranger = None;
+        self.record.greeted(hello.client.as_ref());
         let has = |level: &str| hello.capabilities.iter().any(|capability| capability == level);
         // Answers come over the inbox, so they need Resume.
         self.levels = Levels { resume: has("resume"), answers: has("resume") && has("answers") };
@@ -34,6 +35,7 @@ impl Driver {
                 self.services = Some(Starting { process, own: start.progress(), start });
                 // A token for ages has an end that no clock can name; a ticket has done all that it is for.
                 self.expires_at = self.token.and_then(|_| Instant::now().checked_add(claims.expires_in()));
+                self.record.identified(&claims.sub);
                 self.claims = Some(claims);
                 self.resume = hello.resume.filter(|_| self.levels.resume);
                 self.core.authenticated(self.hub.now());
@@ -86,7 +88,9 @@ impl Driver {
                     Progress::Pending(names) => names,
                     _ => Vec::new(),
                 });
-                self.core.pending(self.hub.now(), names.collect());
+                let names: Vec<String> = names.collect();
+                self.record.pending(&names);
+                self.core.pending(self.hub.now(), names);
             }
         }
     }
@@ -109,6 +113,7 @@ impl Driver {
         self.impaired = hub.parts.services.impaired().borrow().clone();
         let resumes = self.levels.resume;
         self.held = Some(Held { id: binding.id.clone(), holder, resumes, confirmed: false });
+        self.record.impaired(&self.impaired);
         // Who does not speak Resume has no use for a session, and gets ids for the life of the connection.
         let session = resumes.then(|| SessionGrant {
             id: binding.id,
@@ -127,5 +132,7 @@ impl Driver {
             impaired: self.impaired.clone(),
             token_expires_in: self.token.map(|_| claims.expires_in().min(FOR_EVER)),
         });
+        let session = self.held.as_ref().filter(|held| held.resumes).map(|held| held.id.as_str());
+        self.record.ready(session, self.core.levels());
     }
 }

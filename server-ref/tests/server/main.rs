@@ -5,6 +5,7 @@ mod bad_input;
 mod crossing;
 mod endpoints;
 mod flights;
+mod inspection;
 mod metrics;
 mod origins;
 mod peer;

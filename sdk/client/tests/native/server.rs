@@ -111,7 +111,7 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service: IntoMakeServiceWithConnectInfo<_, SocketAddr> =
-            http::router(hub.clone(), true, None).into_make_service_with_connect_info();
+            http::router(hub.clone(), true, None, None).into_make_service_with_connect_info();
         let serving = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
         Self { address, hub, record, serving }
     }

@@ -207,6 +207,21 @@ impl ServerConnection {
         self.stage
     }
 
+    /// The levels beyond Core that are agreed on; all of them only from `ready` on.
+    pub fn levels(&self) -> &[String] {
+        &self.levels
+    }
+
+    /// How many sends were read and are not acknowledged.
+    pub fn in_flight(&self) -> usize {
+        self.undecided.len()
+    }
+
+    /// How many messages were delivered and are not taken.
+    pub fn untaken_count(&self) -> usize {
+        self.delivered.len()
+    }
+
     /// How long is left until `ready` must have been said.
     pub fn budget(&self, now: Instant) -> Duration {
         self.ready_deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_since(now))
