@@ -4,6 +4,8 @@ use crate::application::{Application, Room, Undeliverable};
 use crate::claims::Authority;
 use crate::faults::Faults;
 use crate::inspection::Inspection;
+use crate::log::Log;
+use crate::log::memory::MemoryLog;
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::secrets;
@@ -43,6 +45,8 @@ pub struct Parts {
     pub faults: Arc<Faults>,
     /// Who may connect from where.
     pub origins: Origins,
+    /// What outlives connections, shared by every process of the server.
+    pub log: Arc<dyn Log>,
     /// How many connections of one address may be there that have not said who they are.
     pub strangers_per_address: usize,
 }
@@ -58,6 +62,7 @@ impl Parts {
             application: Application::new(),
             faults: Arc::default(),
             origins: Origins::default(),
+            log: MemoryLog::new(),
             strangers_per_address: 1024,
         }
     }

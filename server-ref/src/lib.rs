@@ -66,6 +66,7 @@ pub mod http;
 pub mod hub;
 mod inspection;
 pub mod listener;
+pub mod log;
 pub mod logs;
 pub mod metrics;
 pub mod origin;

@@ -23,6 +23,13 @@ pub(crate) fn same(left: &[u8; 32], right: &[u8; 32]) -> bool {
     left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
 }
 
+/// A random number.
+pub(crate) fn number(random: &SystemRandom) -> u64 {
+    let mut bytes = [0; 8];
+    random.fill(&mut bytes).expect("the operating system gives random bytes");
+    u64::from_le_bytes(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

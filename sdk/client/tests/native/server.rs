@@ -98,7 +98,6 @@ impl TestServer {
         let hub = Hub::new(Parts {
             services: Services::start(vec![service]).unwrap(),
             config,
-            authority: authority(),
             application: handlers::application()
                 .with("record", record.clone())
                 .with("needy", Needy(record.clone()))
@@ -106,7 +105,7 @@ impl TestServer {
                 .with("count.slowly", Count { pace: Some(Duration::from_millis(10)) }),
             faults,
             origins: Origins::new([]),
-            strangers_per_address: 1024,
+            ..Parts::new(authority())
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
