@@ -57,7 +57,7 @@ pub struct Request {
     pub id: u64,
     /// What it is.
     pub event: String,
-    /// Opaque JSON, as it came.
+    /// JSON or bytes, as it came.
     pub payload: Payload,
     /// Everybody else.
     pub room: Arc<dyn Room>,
@@ -69,8 +69,9 @@ impl Request {
     /// # Errors
     /// The failure to answer with.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_str(self.payload.text())
-            .map_err(|error| Failure::new("bad_payload", format!("{}: {error}", self.event)))
+        let unfit = |why: &dyn fmt::Display| Failure::new("bad_payload", format!("{}: {why}", self.event));
+        let text = self.payload.text().ok_or_else(|| unfit(&"bytes where JSON was expected"))?;
+        serde_json::from_str(text).map_err(|error| unfit(&error))
     }
 }
 

@@ -341,8 +341,8 @@ impl Hub {
 
     /// Whether a `message` with this can be a frame; escaping makes a byte six at most.
     pub(crate) fn fits(&self, event: &str, payload: &Payload) -> Result<(), Undeliverable> {
-        let bytes = payload.text().len() + 6 * event.len() + REST_OF_MESSAGE;
-        let fits = bytes as u64 <= self.parts.config.max_message_bytes;
+        let bytes = payload.size() + (6 * event.len() + REST_OF_MESSAGE) as u64;
+        let fits = bytes <= self.parts.config.max_message_bytes;
         if fits { Ok(()) } else { Err(Undeliverable::TooLarge) }
     }
 

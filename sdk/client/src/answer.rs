@@ -70,7 +70,7 @@ impl<T: DeserializeOwned> Stream for Answer<T> {
             // Nothing but the end.
             return Poll::Ready(None);
         }
-        let payload = serde_json::from_str(part.payload.text());
+        let payload = serde_json::from_str(part.payload.text().unwrap_or_default());
         Poll::Ready(Some(match payload {
             Ok(payload) => Ok(AnswerPart { offset: part.offset, event: part.event, payload }),
             Err(error) => Err(AnswerError::Payload { message: error.to_string() }),

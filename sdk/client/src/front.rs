@@ -187,7 +187,7 @@ impl EventSink for Front {
             ClientEvent::InFlight { handle, id } => tracing::debug!(handle, id, "in flight"),
             ClientEvent::Settled { handle, outcome } => self.settled(handle, outcome),
             ClientEvent::Message { offset, event, payload } => {
-                self.message(Message { offset, event, json: payload.text().to_owned() });
+                self.message(Message { offset, event, json: payload.text().unwrap_or_default().to_owned() });
             }
             ClientEvent::Answer(part) => return self.answered(part),
             ClientEvent::Closed(end) => {

@@ -37,7 +37,7 @@ impl Sink {
 
     fn tell(&self, event: ObjectWriter, payload: Option<&Payload>) {
         // The TypeScript side catches what the application throws.
-        let _ = self.on_event.call(&JsValue::NULL, &event.finish(), payload.map(Payload::text));
+        let _ = self.on_event.call(&JsValue::NULL, &event.finish(), payload.and_then(Payload::text));
     }
 
     fn state(&mut self, change: StateChange) {

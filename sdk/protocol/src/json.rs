@@ -4,9 +4,11 @@
 //! that are thrown away, and would be most of the browser bundle. Everything is validated against RFC 8259, with the
 //! clauses `frame.malformed`, `frame.depth`, `frame.duplicate_key` and `frame.integer` on top.
 
+mod payload;
 mod scanner;
 mod writer;
 
+pub use payload::Payload;
 pub use writer::ObjectWriter;
 
 use crate::clause::Clause;
@@ -15,7 +17,6 @@ use crate::text::joined;
 use scanner::Scanner;
 use std::borrow::Cow;
 use std::str::Chars;
-use std::sync::Arc;
 
 /// The deepest nesting a frame may have (clause `frame.depth`).
 pub const MAX_DEPTH: usize = 64;
@@ -23,47 +24,6 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_MEMBERS: usize = 64;
 /// The first integer that is too large (clause `frame.integer`).
 pub const INTEGER_END: u64 = 1 << 53;
-
-/// A JSON text that is carried as it is: application payloads.
-// Boxed in its turn: `Arc<str>` brings the arithmetic of its layout, and the panic where that overflows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Payload(Arc<Box<str>>);
-
-impl Payload {
-    /// Checks that `text` is one JSON value.
-    ///
-    /// # Errors
-    /// What is wrong with it, and where.
-    pub fn parse(text: &str) -> Result<Self, PeerMisbehaved> {
-        let mut scanner = Scanner { text, at: 0 };
-        scanner.space();
-        let start = scanner.at;
-        scanner.value(2)?;
-        let value = scanner.since(start);
-        scanner.end()?;
-        Ok(Self(Arc::new(value.into())))
-    }
-
-    /// The JSON value `null`.
-    pub fn null() -> Self {
-        Self(Arc::new("null".into()))
-    }
-
-    /// The JSON text.
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-}
-
-#[cfg(feature = "schema")]
-impl schemars::JsonSchema for Payload {
-    fn schema_name() -> Cow<'static, str> {
-        "Payload".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        true.into()
-    }
-}
 
 /// The members of one JSON object, in their order.
 #[derive(Clone, Debug, Default)]
@@ -147,7 +107,7 @@ impl<'a> Object<'a> {
 
     /// A member kept as text; `null` is a payload like any other.
     pub fn payload(&self, name: &str) -> Option<Payload> {
-        self.member(name).map(|raw| Payload(Arc::new(raw.into())))
+        self.member(name).map(Payload::checked)
     }
 
     /// An object member.

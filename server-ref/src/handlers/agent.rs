@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(events(&recorder), expected);
         let last = recorder.parts().pop().unwrap();
         assert!(last.end && last.error.is_none());
-        assert!(last.payload.text().contains("PROCESSING_READY"), "{}", last.payload.text());
+        assert!(last.payload.text().unwrap().contains("PROCESSING_READY"), "{:?}", last.payload);
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ mod tests {
         recorder.run(super::Echo, "echo", r#"{"a": 1.50}"#).await;
         let parts = recorder.parts();
         assert_eq!(parts.len(), 1);
-        assert_eq!(parts[0].payload.text(), r#"{"a": 1.50}"#);
+        assert_eq!(parts[0].payload.text(), Some(r#"{"a": 1.50}"#));
         assert!(parts[0].end);
     }
 }

@@ -47,6 +47,6 @@ mod tests {
         let sent = recorder.sent();
         assert_eq!((sent[0].0.as_str(), sent[0].1.as_str()), ("bob", "notification"));
         assert_eq!(sent[0].2, r#"{"from":"alice","text":"lunch?"}"#);
-        assert_eq!(recorder.parts()[0].payload.text(), r#"{"sessions":1}"#);
+        assert_eq!(recorder.parts()[0].payload.text(), Some(r#"{"sessions":1}"#));
     }
 }

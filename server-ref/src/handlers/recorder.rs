@@ -63,7 +63,11 @@ impl Room for Recorder {
     }
 
     fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
-        self.sent.lock().unwrap().push((subject.to_owned(), event.to_owned(), payload.text().to_owned()));
+        self.sent.lock().unwrap().push((
+            subject.to_owned(),
+            event.to_owned(),
+            payload.text().unwrap_or_default().to_owned(),
+        ));
         Ok(1)
     }
 }

@@ -135,7 +135,7 @@ struct Even(Ledger);
 
 impl Handler for Even {
     fn admit(&self, subject: &str, payload: &Payload) -> Result<(), Rejection> {
-        let even = payload.text().parse::<u64>().is_ok_and(|number| number % 2 == 0);
+        let even = payload.text().and_then(|text| text.parse::<u64>().ok()).is_some_and(|number| number % 2 == 0);
         let rejection = Rejection { code: "odd".to_owned(), message: format!("not with {subject}"), retry: true };
         if even { Ok(()) } else { Err(rejection) }
     }

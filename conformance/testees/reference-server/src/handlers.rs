@@ -116,8 +116,8 @@ impl Handler for Tell {
     fn handle<'a>(&'a self, request: Request, _: &'a mut Answer) -> Handling<'a> {
         async move {
             let wrong = |error: String| Failure::new("bad_payload", error);
-            let told: Told<'_> =
-                serde_json::from_str(request.payload.text()).map_err(|error| wrong(error.to_string()))?;
+            let text = request.payload.text().ok_or_else(|| wrong("bytes, not JSON".to_owned()))?;
+            let told: Told<'_> = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
             let payload = Payload::parse(told.payload.get()).map_err(|error| wrong(error.to_string()))?;
             request.room.to_subject(&request.subject, &told.event, &payload)?;
             Ok(())

@@ -33,7 +33,7 @@ impl Record {
 
 impl Handler for Record {
     fn handle<'a>(&'a self, request: Request, _: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>> {
-        self.0.lock().unwrap().push(request.payload.text().to_owned());
+        self.0.lock().unwrap().push(request.payload.text().unwrap_or_default().to_owned());
         std::future::ready(Ok(())).boxed()
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn bytes(&self) -> u64 {
-        self.payload.text().len() as u64
+        self.payload.size()
     }
 }
 

@@ -174,7 +174,7 @@ impl Client {
     /// Gives a message to the client. Its one outcome comes as [`ClientEvent::Settled`] under `handle`, which the
     /// caller chooses and never uses twice.
     pub fn send(&mut self, now: Instant, handle: u64, event: &str, payload: Payload, options: SendOptions) {
-        let bytes = payload.text().len() as u64;
+        let bytes = payload.size();
         let age = options.expire_after.map_or(self.config.queue_age, |age| age.min(self.config.queue_age));
         let refusal = if self.phase == Phase::Ended || self.closing.is_some() {
             Some(Rejection::local("closed", "the client is closed", false))

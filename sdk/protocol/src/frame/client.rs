@@ -240,7 +240,7 @@ pub(crate) fn send(
     writer.flag("answer", answer);
     writer.optional_string("key", key);
     writer.optional_string("topic", topic);
-    writer.raw("payload", payload.text());
+    writer.payload(payload);
     writer.finish()
 }
 

@@ -1,5 +1,7 @@
 //! Writing JSON, one object at a time.
 
+use super::Payload;
+
 /// Writes one JSON object, member by member; absent members are left out.
 #[derive(Clone, Debug)]
 pub struct ObjectWriter {
@@ -77,6 +79,13 @@ impl ObjectWriter {
     pub fn raw(&mut self, name: &str, json: &str) {
         self.name(name);
         self.text.push_str(json);
+    }
+
+    /// The payload, last; bytes are no JSON, and go beside the object.
+    pub fn payload(&mut self, payload: &Payload) {
+        if let Some(text) = payload.text() {
+            self.raw("payload", text);
+        }
     }
 
     /// An array of strings, left out when empty.

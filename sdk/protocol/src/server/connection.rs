@@ -345,7 +345,7 @@ impl ServerConnection {
         if !self.stage.is_ready() || message.offset != self.last_delivered + 1 {
             return;
         }
-        let bytes = message.payload.text().len() as u64;
+        let bytes = message.payload.size();
         // One message always passes an empty window, however large, or it could never pass.
         if !self.delivered.is_empty() && self.delivered_bytes + bytes > self.window.bytes {
             self.stalled = true;

@@ -271,7 +271,7 @@ impl Sessions {
     pub fn append(&mut self, id: &str, message: SessionMessage) -> Result<u64, AppendError> {
         let bounds = self.config.inbox;
         let session = self.sessions.get_mut(id).ok_or(AppendError::Ended)?;
-        let bytes = message.payload.text().len() as u64;
+        let bytes = message.payload.size();
         let full = session.inbox.len() as u64 >= bounds.messages || session.inbox_bytes + bytes > bounds.bytes;
         if full && !session.inbox.is_empty() {
             return Err(AppendError::Full);
@@ -290,7 +290,7 @@ impl Sessions {
         let mut bytes = 0;
         let mut messages = Vec::new();
         for message in session.inbox.iter().skip(skip).take(usize::try_from(room.messages).unwrap_or(usize::MAX)) {
-            bytes += message.payload.text().len() as u64;
+            bytes += message.payload.size();
             if bytes > room.bytes && !messages.is_empty() {
                 break;
             }
@@ -398,13 +398,13 @@ impl Session {
     fn push(&mut self, message: SessionMessage) {
         let SessionMessage { event, payload, re, end, error } = message;
         self.head += 1;
-        self.inbox_bytes += payload.text().len() as u64;
+        self.inbox_bytes += payload.size();
         self.inbox.push_back(Message { offset: self.head, event, payload, re, end, error });
     }
 
     fn release(&mut self, offset: u64) {
         while self.inbox.front().is_some_and(|message| message.offset <= offset) {
-            self.inbox_bytes -= self.inbox.pop_front().map_or(0, |message| message.payload.text().len() as u64);
+            self.inbox_bytes -= self.inbox.pop_front().map_or(0, |message| message.payload.size());
         }
     }
 }

@@ -52,7 +52,7 @@ fn several_keep_their_order_and_go_before_what_was_never_written() {
     near.send_text(8, "8", SendOptions::default());
     near.hears(&frames::stage(Stage::ProcessingReady));
     near.hears(&frames::ack(6));
-    let payloads: Vec<_> = near.sends().iter().map(|send| send.payload.text().to_owned()).collect();
+    let payloads: Vec<_> = near.sends().iter().map(|send| send.payload.text().unwrap().to_owned()).collect();
     assert_eq!(payloads, ["1", "3", "7", "8"]);
 }
 

@@ -346,7 +346,7 @@ impl Cluster {
                 scene.watch.decided(peer.link, send.id);
                 peer.core.decide(scene.now, send.id, Decision::Taken);
                 scene.watch.processed(&session, owner, &subject, &send);
-                let handle = tag(send.payload.text(), "send").unwrap_or_default();
+                let handle = tag(send.payload.text().unwrap_or_default(), "send").unwrap_or_default();
                 self.begin_work(scene, &session, &send, handle);
             }
         }

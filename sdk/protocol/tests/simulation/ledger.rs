@@ -83,7 +83,7 @@ impl Watch {
 
     /// A send is on the wire; perhaps as the oldest of its connection.
     pub(crate) fn send_written(&mut self, session: &str, send: &Send, oldest: bool) {
-        let Some(handle) = tag(send.payload.text(), "send") else { return };
+        let Some(handle) = tag(send.payload.text().unwrap_or_default(), "send") else { return };
         let tries = self.ledger.tries.entry((session.to_owned(), send.id)).or_default();
         *tries += u32::from(oldest);
         let tries = *tries;
@@ -128,7 +128,7 @@ impl Watch {
             format!("id {} by connection {owner}, the session belongs to {holder}", send.id)
         });
         self.require(send.id > last, "processing keeps the order of ids", || format!("id {} after {last}", send.id));
-        let Some(handle) = tag(send.payload.text(), "send") else { return };
+        let Some(handle) = tag(send.payload.text().unwrap_or_default(), "send") else { return };
         let Some(offer) = self.offer(handle) else { return };
         offer.processed.push(log);
         let offer = offer.clone();
@@ -271,9 +271,10 @@ impl Watch {
         self.require(!before.ended, "one end per answer, and nothing after it", || format!("send {handle}: {part:?}"));
         let alive = matches!(before.outcome, Some(Outcome::Acknowledged { .. }));
         self.require(alive, "to answer is to have taken", || format!("send {handle}: {part:?}"));
-        let number = tag(part.payload.text(), "part");
+        let number = tag(part.payload.text().unwrap_or_default(), "part");
         if part.offset > 0 && part.error.is_none() {
-            let kept = number == Some(before.parts) && tag(part.payload.text(), "send") == Some(handle);
+            let kept =
+                number == Some(before.parts) && tag(part.payload.text().unwrap_or_default(), "send") == Some(handle);
             self.require(kept, "the parts of an answer come in order", || format!("send {handle}: {part:?}"));
         }
         match part.error.as_ref().map(|error| error.code.as_str()) {

@@ -279,7 +279,7 @@ impl Watch {
                 self.require(!over || refused, "after the end only refusals", || format!("{event:?}"));
                 return self.settled(*handle, outcome);
             }
-            ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text()),
+            ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text().unwrap_or_default()),
             ClientEvent::Answer(part) => self.part(part),
             ClientEvent::Closed(end) => {
                 if self.closing.is_none() {

@@ -59,7 +59,7 @@ impl Wire {
                     ClientFrame::Send(send) => {
                         require(send.id > self.last_id, "ids strictly increase", || text.to_owned())?;
                         self.last_id = send.id;
-                        let bytes = send.payload.text().len() as u64;
+                        let bytes = send.payload.size();
                         let room = (self.flight.len() as u64) < limits.max_in_flight;
                         let sum: u64 = self.flight.iter().map(|(_, bytes)| bytes).sum();
                         let fits = self.flight.is_empty() || sum + bytes <= limits.max_in_flight_bytes;
@@ -148,7 +148,7 @@ impl Wire {
                 let next = message.offset == self.delivered + 1;
                 self.delivered = message.offset;
                 require(next, "offsets without gap or double", || text.to_owned())?;
-                let bytes = message.payload.text().len() as u64;
+                let bytes = message.payload.size();
                 self.untaken.push_back((message.offset, bytes));
                 let sum: u64 = self.untaken.iter().map(|(_, bytes)| bytes).sum();
                 let kept = self.untaken.len() as u64 <= self.window.messages

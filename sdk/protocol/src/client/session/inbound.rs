@@ -46,7 +46,7 @@ impl Client {
             return Err(PeerMisbehaved::new(Clause::InboxOffset, "an offset of the inbox is missing"));
         }
         self.inbox.held = message.offset;
-        self.inbox.untold_bytes += message.payload.text().len() as u64;
+        self.inbox.untold_bytes += message.payload.size();
         let Window { messages, bytes } = self.config.window;
         if self.inbox.held - self.inbox.told >= messages.div_ceil(2) || self.inbox.untold_bytes >= bytes / 2 {
             self.tell_taken();

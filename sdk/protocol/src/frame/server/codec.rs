@@ -87,7 +87,7 @@ impl ServerFrame {
                 writer.optional_integer("re", message.re);
                 writer.flag("end", message.end);
                 AnswerError::member(&mut writer, message.error.as_ref());
-                writer.raw("payload", message.payload.text());
+                writer.payload(&message.payload);
                 writer.finish()
             }
             Self::Subscribed { topic, offset, head, epoch, recovered } => {
@@ -111,7 +111,7 @@ impl ServerFrame {
                 writer.string("topic", topic);
                 writer.integer("offset", *offset);
                 writer.string("event", event);
-                writer.raw("payload", payload.text());
+                writer.payload(payload);
                 writer.finish()
             }
             Self::Auth(news) => {
