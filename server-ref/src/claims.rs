@@ -200,6 +200,46 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// One for each name that [`TokenError::check`] gives.
+    pub(crate) fn each() -> impl Iterator<Item = Self> {
+        let claims = TEXTS.iter().chain(&TIMES).chain(&["jti", ""]).map(|name| Self::Claim((*name).to_owned()));
+        let others = [
+            Self::Missing,
+            Self::Expired,
+            Self::NotYetValid,
+            Self::Signature,
+            Self::Algorithm,
+            Self::Malformed,
+            Self::Issuer,
+            Self::Audience,
+            Self::Scheme,
+            Self::NoTicket,
+            Self::Spent,
+        ];
+        claims.chain(others)
+    }
+
+    /// The check that failed, for a metric: a claim by its own name, and as few names as there are checks.
+    pub fn check(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Expired => "expired",
+            Self::NotYetValid => "nbf",
+            Self::Signature => "signature",
+            Self::Algorithm => "algorithm",
+            Self::Malformed => "malformed",
+            Self::Issuer => "iss",
+            Self::Audience => "aud",
+            Self::Claim(name) => {
+                let known = TEXTS.iter().chain(&TIMES).chain(&["jti"]).find(|known| *known == name);
+                known.copied().unwrap_or("claims")
+            }
+            Self::Scheme => "scheme",
+            Self::NoTicket => "no_ticket",
+            Self::Spent => "spent",
+        }
+    }
+
     /// The close code.
     pub const fn code(&self) -> u16 {
         match self {

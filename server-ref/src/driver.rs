@@ -5,7 +5,7 @@ mod sends;
 mod waits;
 mod wire;
 
-use crate::claims::{Claims, TOKEN_EXPIRED, TokenError};
+use crate::claims::{Claims, TokenError};
 use crate::faults::{Strike, TokenHash};
 use crate::hub::{Holder, Hub};
 use crate::inspection::Record;
@@ -201,7 +201,7 @@ impl Driver {
                 }
                 Wake::Expired => {
                     self.expires_at = None;
-                    self.core.refuse(TOKEN_EXPIRED, &TokenError::Expired.to_string(), None);
+                    self.refuse_token(&TokenError::Expired);
                 }
                 Wake::Impaired => {
                     self.impaired = impaired.borrow_and_update().clone();
@@ -276,6 +276,7 @@ impl Driver {
                 ServerEvent::Taken { offset } => {
                     if let Some(held) = &self.held {
                         self.hub.taken(&held.id, self.owner, offset);
+                        held.holder.taken(offset, |after| self.hub.metrics.delivered(after));
                     }
                 }
                 ServerEvent::Cancel { re } => {
@@ -292,6 +293,7 @@ impl Driver {
                 self.deliver();
             } else {
                 self.hub.discard_inbox(&held.id, self.owner);
+                held.holder.taken(u64::MAX, |_| ());
             }
         }
         self.record.under_way(self.core.in_flight(), self.core.untaken_count());
@@ -333,7 +335,7 @@ impl Driver {
             }
             (Strike::ExpireToken { .. }, Some(token)) => {
                 self.hub.parts.faults.expire(token);
-                self.core.refuse(TOKEN_EXPIRED, &TokenError::Expired.to_string(), None);
+                self.refuse_token(&TokenError::Expired);
             }
             // Nothing to expire yet.
             (Strike::ExpireToken { .. }, None) => {}
@@ -351,8 +353,9 @@ impl Driver {
             cut = self.cut,
             "closed"
         );
-        if !ending.stage.is_ready() {
-            self.hub.metrics.failed(ending.stage, ending.code);
+        match ending.stage.is_ready() {
+            true => self.hub.metrics.ended(ending.code),
+            false => self.hub.metrics.failed(ending.stage, ending.code),
         }
         if ending.clause == Some(Clause::ReadyGate) {
             self.hub.metrics.frames_before_ready.inc();
@@ -376,6 +379,9 @@ impl Driver {
         }
         let spent = self.since.elapsed();
         self.hub.metrics.step(self.stage, stage, spent);
+        if stage.is_ready() && !self.stage.is_ready() {
+            self.hub.metrics.ready(self.record.age());
+        }
         tracing::info!(
             connection = self.core.id(),
             from = %self.stage,

@@ -6,7 +6,7 @@ use crate::faults::Faults;
 use crate::inspection::Inspection;
 use crate::log::Log;
 use crate::log::memory::MemoryLog;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SessionLoss};
 use crate::origin::Origins;
 use crate::secrets;
 use crate::service::Services;
@@ -18,7 +18,7 @@ use readywire_protocol::json::Payload;
 use readywire_protocol::server::{AppendError, BindError, Binding, Credentials, SessionMessage, Sessions};
 use readywire_protocol::time::Instant;
 use ring::rand::SystemRandom;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -114,6 +114,30 @@ pub struct Holder {
     pub replaced: CancellationToken,
     /// Its session is over, since its inbox stayed full.
     pub overflowed: CancellationToken,
+    /// What was appended while it held the session and is not taken, and when: no more than the inbox holds.
+    appended: Mutex<VecDeque<(u64, tokio::time::Instant)>>,
+}
+
+impl Holder {
+    /// A message with this offset was appended now.
+    fn appended(&self, offset: u64) {
+        lock(&self.appended).push_back((offset, tokio::time::Instant::now()));
+        self.inbox.notify_one();
+    }
+
+    /// The client has taken everything up to `offset`; tells of each message how long that took.
+    pub(crate) fn taken(&self, offset: u64, mut each: impl FnMut(std::time::Duration)) {
+        let mut appended = lock(&self.appended);
+        while let Some((_, at)) = appended.front().filter(|(appended, _)| *appended <= offset) {
+            each(at.elapsed());
+            appended.pop_front();
+        }
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Never held over an await. Each step leaves what is shared whole, even if the holder panics after it.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Hub {
@@ -220,7 +244,10 @@ impl Hub {
             shared.sessions.end(session, owner);
         } else {
             shared.sessions.detach(self.now(), session, owner);
-            shared.sessions.blame(session, untaken);
+            if shared.sessions.blame(session, untaken) {
+                tracing::warn!(session, "three connections ended at one message: the session ends");
+                self.metrics.session_lost(SessionLoss::Poisoned);
+            }
         }
         self.forget_ended(&mut shared);
     }
@@ -287,8 +314,7 @@ impl Hub {
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
-        // Never held over an await. Each step leaves the collections whole, even if the holder panics after it.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 
     /// Work of a session that is over has nobody to write to.
@@ -319,10 +345,10 @@ impl Hub {
     /// Appends to a session's inbox, and tells the connection that has it.
     pub(crate) fn append(&self, session: &str, message: SessionMessage) -> Result<(), AppendError> {
         let mut shared = self.shared();
-        shared.sessions.append(session, message)?;
+        let offset = shared.sessions.append(session, message)?;
         let owner = shared.sessions.owner(session);
         if let Some(holder) = owner.and_then(|owner| shared.holders.get(&owner)) {
-            holder.inbox.notify_one();
+            holder.appended(offset);
         }
         Ok(())
     }
@@ -330,7 +356,7 @@ impl Hub {
     /// The session's inbox stays full: the session ends, rather than lose a message that nobody would miss.
     pub(crate) fn overflow(&self, session: &str) {
         tracing::warn!(session, "an inbox is full: its session ends");
-        self.metrics.inbox_overflows.inc();
+        self.metrics.session_lost(SessionLoss::InboxFull);
         let mut shared = self.shared();
         let owner = shared.sessions.end_full(session);
         if let Some(holder) = owner.and_then(|owner| shared.holders.remove(&owner)) {

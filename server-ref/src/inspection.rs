@@ -150,6 +150,11 @@ impl Filter {
 }
 
 impl Record {
+    /// How long ago it was opened.
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
     /// The connection came to its next stage.
     pub(crate) fn step(&self, stage: Stage) {
         let mut told = self.told();
@@ -296,7 +301,7 @@ impl ConnectionView {
         let former = formers.iter().find(|former| same(&former.session, &told.session));
         let former = former.or_else(|| formers.iter().find(|former| same(&former.subject, &told.subject)));
         Self {
-            age_ms: millis(record.opened.elapsed()),
+            age_ms: millis(record.age()),
             stage: told.stage.name(),
             in_flight: record.in_flight.load(Ordering::Relaxed),
             inbox: InboxView { waiting, bytes, untaken: record.untaken.load(Ordering::Relaxed) },

@@ -1,5 +1,6 @@
 //! What is counted, in Prometheus text.
 
+use crate::claims::TokenError;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -33,6 +34,45 @@ struct Resumed {
     resumed: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    check: &'static str,
+    code: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lost {
+    because: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Coded {
+    code: u32,
+}
+
+/// Why the server ended a session that its client had not given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionLoss {
+    /// Its inbox stayed full (clause `inbox.bounded`).
+    InboxFull,
+    /// Three connections in a row ended at the same message (clause `inbox.poisoned`).
+    Poisoned,
+}
+
+impl SessionLoss {
+    const ALL: [Self; 2] = [Self::InboxFull, Self::Poisoned];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::InboxFull => "inbox_full",
+            Self::Poisoned => "poisoned",
+        }
+    }
+}
+
+/// The bounds of every histogram of seconds. The alerts ask for what lies above 2.
+const SECONDS: [f64; 10] = [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+
 /// The type of a metrics response.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -45,6 +85,11 @@ pub struct Metrics {
     failures: Family<Failed, Counter>,
     transitions: Family<Transition, Counter>,
     resumes: Family<Resumed, Counter>,
+    auth_refusals: Family<Refused, Counter>,
+    sessions_lost: Family<Lost, Counter>,
+    ends: Family<Coded, Counter>,
+    ready: Histogram,
+    delivery: Histogram,
     /// Application frames that came before `ready`, each a violation.
     pub frames_before_ready: Counter,
     /// Messages that reached the application's door.
@@ -53,8 +98,6 @@ pub struct Metrics {
     pub acks: Counter,
     /// Nacks written.
     pub nacks: Counter,
-    /// Sessions that ended since their inbox stayed full.
-    pub inbox_overflows: Counter,
 }
 
 impl Default for Metrics {
@@ -62,17 +105,19 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("readywire");
         let metrics = Self {
             connections: Family::default(),
-            durations: Family::new_with_constructor(|| {
-                Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 3.0, 10.0, 30.0])
-            }),
+            durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             failures: Family::default(),
             transitions: Family::default(),
             resumes: Family::default(),
+            auth_refusals: Family::default(),
+            sessions_lost: Family::default(),
+            ends: Family::default(),
+            ready: Histogram::new(SECONDS),
+            delivery: Histogram::new(SECONDS),
             frames_before_ready: Counter::default(),
             sends: Counter::default(),
             acks: Counter::default(),
             nacks: Counter::default(),
-            inbox_overflows: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Open connections by stage", metrics.connections.clone());
@@ -88,8 +133,26 @@ impl Default for Metrics {
         registry.register("sends", "Messages from clients", metrics.sends.clone());
         registry.register("acks", "Acks written", metrics.acks.clone());
         registry.register("nacks", "Nacks written", metrics.nacks.clone());
-        registry.register("inbox_overflows", "Sessions ended with a full inbox", metrics.inbox_overflows.clone());
-        Self { registry, ..metrics }
+        registry.register(
+            "auth_refusals",
+            "Tokens that were refused, by the check that failed",
+            metrics.auth_refusals.clone(),
+        );
+        registry.register(
+            "sessions_lost",
+            "Sessions that the server ended and the client had not",
+            metrics.sessions_lost.clone(),
+        );
+        registry.register("ends", "Connections that ended after they had been ready", metrics.ends.clone());
+        registry.register("ready_seconds", "Time from ACCEPTED to ready", metrics.ready.clone());
+        registry.register(
+            "delivery_seconds",
+            "Time from the append to the inbox of a connected session until its client has taken the message",
+            metrics.delivery.clone(),
+        );
+        let metrics = Self { registry, ..metrics };
+        metrics.begin_at_zero();
+        metrics
     }
 }
 
@@ -114,6 +177,60 @@ impl Metrics {
         self.failures.get_or_create(&Failed { stage: stage.name(), code: bounded(code) }).inc();
     }
 
+    /// What alerts look at is there from the start: a counter that appears with its first event has not risen.
+    fn begin_at_zero(&self) {
+        for error in TokenError::each() {
+            drop(self.auth_refusals.get_or_create(&refused(&error)));
+        }
+        for loss in SessionLoss::ALL {
+            drop(self.sessions_lost.get_or_create(&Lost { because: loss.name() }));
+        }
+        for resumed in ["true", "false"] {
+            drop(self.resumes.get_or_create(&Resumed { resumed }));
+        }
+        use Stage::{Accepted, Authenticated, Closed, Connecting, Degraded, ProcessingReady, ServicesReady};
+        for (from, to) in [
+            (Connecting, Accepted),
+            (Accepted, Authenticated),
+            (Authenticated, ServicesReady),
+            (ServicesReady, ProcessingReady),
+            (ServicesReady, Degraded),
+            (Accepted, Closed),
+            (Authenticated, Closed),
+            (ServicesReady, Closed),
+        ] {
+            drop(self.transitions.get_or_create(&Transition { from: from.name(), to: to.name() }));
+        }
+        for stage in [Accepted, Authenticated, ServicesReady, ProcessingReady, Degraded] {
+            drop(self.connections.get_or_create(&AtStage { stage: stage.name() }));
+        }
+    }
+
+    /// A token was refused.
+    pub fn auth_refused(&self, error: &TokenError) {
+        self.auth_refusals.get_or_create(&refused(error)).inc();
+    }
+
+    /// A session ended that its client had not given up.
+    pub fn session_lost(&self, loss: SessionLoss) {
+        self.sessions_lost.get_or_create(&Lost { because: loss.name() }).inc();
+    }
+
+    /// A connection ended that had been ready.
+    pub fn ended(&self, code: u16) {
+        self.ends.get_or_create(&Coded { code: bounded(code) }).inc();
+    }
+
+    /// A connection became ready, so long after it was accepted.
+    pub fn ready(&self, after: Duration) {
+        self.ready.observe(after.as_secs_f64());
+    }
+
+    /// A client has taken a message, so long after it could have come.
+    pub fn delivered(&self, after: Duration) {
+        self.delivery.observe(after.as_secs_f64());
+    }
+
     /// A client asked for its session.
     pub fn resumed(&self, resumed: bool) {
         let resumed = if resumed { "true" } else { "false" };
@@ -127,6 +244,10 @@ impl Metrics {
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }
+}
+
+fn refused(error: &TokenError) -> Refused {
+    Refused { check: error.check(), code: u32::from(error.code()) }
 }
 
 /// The code, or the start of its range: a client chooses its own when it leaves, and each would be a series of its own.
@@ -151,6 +272,8 @@ mod tests {
         metrics.failed(Stage::Accepted, 4101);
         metrics.failed(Stage::Accepted, 4177);
         metrics.resumed(true);
+        metrics.auth_refused(&TokenError::Claim("sub".to_owned()));
+        metrics.session_lost(SessionLoss::Poisoned);
         metrics.sends.inc();
         let text = metrics.text();
         for line in [
@@ -161,6 +284,10 @@ mod tests {
             "readywire_stage_failures_total{stage=\"ACCEPTED\",code=\"4100\"} 1",
             "readywire_stage_seconds_count{stage=\"ACCEPTED\"} 1",
             "readywire_resumes_total{resumed=\"true\"} 1",
+            "readywire_auth_refusals_total{check=\"sub\",code=\"4104\"} 1",
+            "readywire_auth_refusals_total{check=\"aud\",code=\"4104\"} 0",
+            "readywire_sessions_lost_total{because=\"poisoned\"} 1",
+            "readywire_sessions_lost_total{because=\"inbox_full\"} 0",
             "readywire_sends_total 1",
             "readywire_frames_before_ready_total 0",
         ] {

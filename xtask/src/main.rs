@@ -2,6 +2,7 @@
 //!
 //! Only the standard library is used, so that the first command after a clone compiles in a moment.
 
+mod alerts;
 mod browser_tests;
 mod conformance;
 mod demo;
@@ -42,7 +43,7 @@ const SETUP_HELP: &str = "\
 Installs what the other commands need, and only what is missing: the wasm32 target, wasm-bindgen of the
 version the workspace pins (below target/tools), the npm packages of sdk/js, web-demo and the suite's server
 in JavaScript, Chromium with its driver, Firefox, and what the suite's peers in Python import (through
-apt-get, as root).
+apt-get, as root), and promtool (from Debian's package, below target/tools).
 
 Usage: cargo xtask setup
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::workspace::{self, WASM_TARGET};
-use crate::{Outcome, npm, process};
+use crate::{Outcome, alerts, npm, process};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 /// Not whatever the PATH has: Debian's packages are for this one.
@@ -18,6 +18,7 @@ pub(crate) fn everything() -> Outcome {
     browser()?;
     firefox()?;
     python()?;
+    alerts::install()?;
     node_packages()
 }
 

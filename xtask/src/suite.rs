@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use crate::workspace::{self, WASM_TARGET};
-use crate::{Outcome, browser_tests, conformance, demo, npm, package, process, server, setup};
+use crate::{Outcome, alerts, browser_tests, conformance, demo, npm, package, process, server, setup};
 
 /// What a step came to when it did not fail.
 enum Step {
@@ -42,6 +42,12 @@ const STAGES: &[Stage] = &[
         repeat: "cargo test --workspace --exclude readywire-js",
         quick: true,
         run: native_tests,
+    },
+    Stage {
+        name: "alert rules",
+        repeat: "promtool test rules server-ref/monitoring/alerts.test.yml",
+        quick: false,
+        run: alert_rules,
     },
     Stage {
         name: "browser tests",
@@ -154,6 +160,11 @@ fn clippy_wasm(_quick: bool) -> Outcome<Step> {
 
 fn native_tests(_quick: bool) -> Outcome<Step> {
     done(process::cargo().args(["test", "--workspace", "--exclude", "readywire-js"]))
+}
+
+fn alert_rules(_quick: bool) -> Outcome<Step> {
+    alerts::test()?;
+    Ok(Step::Done)
 }
 
 fn wasm_tests(_quick: bool) -> Outcome<Step> {

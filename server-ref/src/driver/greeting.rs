@@ -42,10 +42,16 @@ impl Driver {
                 self.step(Stage::Authenticated);
                 self.progress();
             }
-            Err(error) => self.core.refuse(error.code(), &error.to_string(), None),
+            Err(error) => self.refuse_token(&error),
         }
         // Spent: not kept longer than needed.
         self.bearer = None;
+    }
+
+    /// Refuses a token, and says which check failed (clause `token.reasons`).
+    pub(super) fn refuse_token(&mut self, error: &TokenError) {
+        self.hub.metrics.auth_refused(error);
+        self.core.refuse(error.code(), &error.to_string(), None);
     }
 
     fn identify(&mut self, hello: &Hello) -> Result<Claims, TokenError> {

@@ -7,6 +7,7 @@ mod endpoints;
 mod flights;
 mod inspection;
 mod metrics;
+mod monitoring;
 mod origins;
 mod peer;
 mod process;

@@ -47,6 +47,8 @@ async fn connections_are_counted_by_stage_and_end() {
             "readywire_connections{stage=\"PROCESSING_READY\"} 1",
             "readywire_stage_failures_total{stage=\"AUTHENTICATED\",code=\"4202\"} 1",
             "readywire_stage_failures_total{stage=\"ACCEPTED\",code=\"4104\"} 1",
+            "readywire_auth_refusals_total{check=\"malformed\",code=\"4104\"} 1",
+            "readywire_ready_seconds_count 1",
             "readywire_transitions_total{from=\"DEGRADED\",to=\"PROCESSING_READY\"} 1",
             "readywire_transitions_total{from=\"AUTHENTICATED\",to=\"CLOSED\"} 1",
         ],
@@ -60,11 +62,12 @@ async fn sends_decisions_resumes_and_early_frames_are_counted() {
     let (mut raw, ready) = Raw::ready(&server, &hello_as("alice")).await;
     raw.echoes(1).await;
     raw.acked(1).await;
+    raw.taken(1).await;
     raw.ask(2, "unheard of", json!(null)).await;
     raw.acked(2).await;
     switch(&server, json!({ "cut": true }));
     raw.cut().await;
-    let (_raw, ready) = Raw::ready(&server, &resuming("alice", &ready, 1, 0)).await;
+    let (_raw, ready) = Raw::ready(&server, &resuming("alice", &ready, 1, 1)).await;
     let mut forged = resuming("alice", &ready, 2, 0);
     forged["resume"]["token"] = json!("forged");
     let (_other, _) = Raw::ready(&server, &forged).await;
@@ -81,7 +84,32 @@ async fn sends_decisions_resumes_and_early_frames_are_counted() {
             "readywire_resumes_total{resumed=\"false\"} 1",
             "readywire_frames_before_ready_total 1",
             "readywire_stage_failures_total{stage=\"ACCEPTED\",code=\"4401\"} 1",
-            "readywire_inbox_overflows_total 0",
+            "readywire_sessions_lost_total{because=\"inbox_full\"} 0",
+            "readywire_ends_total{code=\"1006\"} 1",
+            "readywire_delivery_seconds_count 1",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_that_ends_connections_is_counted_as_lost() {
+    let server = started(&["--faults"]).await;
+    let (mut raw, mut ready) = Raw::ready(&server, &hello_as("alice")).await;
+    raw.ask(1, "echo", json!("poison")).await;
+    for attempt in 1..=3 {
+        raw.message(1).await;
+        switch(&server, json!({ "cut": true }));
+        raw.cut().await;
+        (raw, ready) = Raw::ready(&server, &resuming("alice", &ready, attempt, 0)).await;
+    }
+    assert_eq!(ready["session"]["resumed"], false);
+    told(
+        &server,
+        &[
+            "readywire_sessions_lost_total{because=\"poisoned\"} 1",
+            "readywire_sessions_lost_total{because=\"inbox_full\"} 0",
+            "readywire_delivery_seconds_count 0",
         ],
     )
     .await;

@@ -316,16 +316,18 @@ impl Sessions {
 
     /// A connection that had the session is over, and `untaken` is the first message that it delivered and that was not
     /// taken. The third in a row with the same one ends the session (clause `inbox.poisoned`): whatever it is, the client
-    /// does not survive it.
-    pub fn blame(&mut self, id: &str, untaken: Option<u64>) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+    /// does not survive it. Tells whether that happened.
+    pub fn blame(&mut self, id: &str, untaken: Option<u64>) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
         session.blamed = untaken.map(|offset| match session.blamed {
             Some((same, count)) if same == offset => (offset, count + 1),
             _ => (offset, 1),
         });
-        if session.owner.is_none() && session.blamed.is_some_and(|(_, count)| count >= MAX_BLAME) {
+        let poisoned = session.owner.is_none() && session.blamed.is_some_and(|(_, count)| count >= MAX_BLAME);
+        if poisoned {
             self.sessions.remove(id);
         }
+        poisoned
     }
 
     /// The client has ended the session.
