@@ -1,4 +1,4 @@
-import type { StateChange } from "readywire";
+import type { SendChange, StateChange } from "readywire";
 import type { Connection } from "./connection";
 import { append, element, explain, field, part, textField } from "./page";
 import type { SendList } from "./sends";
@@ -20,10 +20,12 @@ export class Agent {
   readonly #text = part("agent-state", HTMLElement);
   readonly #run = part("agent-run", HTMLButtonElement);
   readonly #stop = part("agent-stop", HTMLButtonElement);
+  readonly #hasty = part("agent-hasty", HTMLInputElement);
   #abort: AbortController | null = null;
   #count = 0;
   #ready = false;
-  #impaired: string[] = [];
+  /** The service that the run is held for. */
+  #held: string | null = null;
 
   constructor(
     private readonly connection: Connection,
@@ -37,24 +39,32 @@ export class Agent {
     this.#stop.addEventListener("click", () => this.#abort?.abort());
   }
 
-  /** A run that waits says what for. */
-  state({ state, impaired }: StateChange): void {
+  /** A run goes on when the server is ready. */
+  state({ state }: StateChange): void {
     this.#ready = state === "processing_ready" || state === "degraded";
-    this.#impaired = impaired;
     if (this.#abort !== null && state !== "closed") this.#progress();
+  }
+
+  /** A run that waits says what for. */
+  send({ event, state, service }: SendChange): void {
+    if (event !== "agent.run" || this.#abort === null) return;
+    this.#held = state === "held" ? service : null;
+    this.#progress();
   }
 
   async #start(prompt: string): Promise<void> {
     const abort = new AbortController();
     this.#abort = abort;
     this.#count = 0;
+    this.#held = null;
     this.#steps.replaceChildren();
     this.#busy(true);
     this.#progress();
     try {
       const client = await this.connection.client();
       this.sends.expect("agent.run", prompt);
-      for await (const step of client.stream("agent.run", { prompt, pace_ms: PACE_MS }, { signal: abort.signal })) {
+      const options = { signal: abort.signal, policy: this.#hasty.checked ? "fail_fast" : "queue" } as const;
+      for await (const step of client.stream("agent.run", { prompt, pace_ms: PACE_MS }, options)) {
         this.#count += 1;
         this.#show(String(step.event), step.payload);
         this.#progress();
@@ -71,7 +81,7 @@ export class Agent {
     this.#text.textContent =
       !this.#ready ? (begun ? `${so}. It goes on at the server; the rest follows after the reconnect.` : "Held back until the server is ready.")
       : begun ? `Running, ${so}.`
-      : this.#impaired.length > 0 ? `Waiting: ${this.#impaired.join(", ")} is impaired.`
+      : this.#held !== null ? `Held for ${this.#held}: it goes out by itself when that works again.`
       : "Waiting for the first step…";
   }
 

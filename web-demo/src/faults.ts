@@ -24,7 +24,7 @@ const CUT = { cut: true };
 const FAULTS: Fault[] = [
   { id: "slow", label: "Slow service", hint: "The search service now takes 3 s to start, and the connection was cut: watch the stages, and type meanwhile.", steps: [{ service_delay_ms: { search: 3000 } }, CUT] },
   { id: "fail", label: "Failing service", hint: "The search service fails to start, and the connection was cut: the client retries with backoff until you reset.", steps: [{ service_fail: ["search"] }, CUT] },
-  { id: "impair", label: "Impaired service", hint: "Search is impaired: the connection stays ready but degraded, and an agent run waits for it.", steps: [{ impair: ["search"] }] },
+  { id: "impair", label: "Impaired service", hint: "Search is impaired: the connection stays ready but degraded. An agent run is held until it works, or refused if it is not to wait.", steps: [{ impair: ["search"] }] },
   { id: "cut", label: "Cut the connection", hint: "Cut without a goodbye: the client reconnects and resumes where it was.", steps: [CUT] },
   { id: "acks", label: "Lose acks", hint: "The next 3 acknowledgements get lost. Send something, then cut: it is settled, not doubled.", steps: [{ lose_acks: 3 }] },
   { id: "expire", label: "Expired token", hint: "The token has expired. The client asks for a new one, this page has only the old one, and after three refusals it stops.", steps: [{ expire_tokens: true }] },

@@ -24,7 +24,10 @@ const connection = new Connection(() => token, {
     rail.change(change);
     agent.state(change);
   },
-  send: (change) => sends.change(change),
+  send(change) {
+    sends.change(change);
+    agent.send(change);
+  },
   message(event, payload) {
     if (event === "chat.message") chat.received(payload);
     else if (event === "notification") notifications.received(payload);

@@ -1,3 +1,5 @@
+import { ReadywireError } from "readywire";
+
 /** Finds a part of the page that index.html promises, and fails loudly when the two disagree. */
 export function part<T extends HTMLElement>(id: string, kind: abstract new () => T): T {
   const found = document.getElementById(id);
@@ -38,5 +40,6 @@ export function textField(payload: unknown, name: string): string {
 
 /** What an error says to a person. */
 export function explain(failure: unknown): string {
+  if (failure instanceof ReadywireError) return `${failure.message}. ${failure.remedy}`.trim();
   return failure instanceof Error ? failure.message : String(failure);
 }

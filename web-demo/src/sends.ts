@@ -4,6 +4,7 @@ import { element, part } from "./page";
 const WORDS: Record<SendChange["state"], string> = {
   queued: "queued",
   in_flight: "in flight",
+  held: "held",
   acknowledged: "acknowledged",
   refused: "refused",
   expired: "expired",
@@ -35,9 +36,10 @@ export class SendList {
   change(change: SendChange): void {
     const row = this.#byHandle.get(change.handle) ?? this.#add(change);
     row.current = change.state;
-    if (change.id !== null) row.id.textContent = String(change.id);
+    row.id.textContent = change.id === null ? "–" : String(change.id);
     row.state.dataset["state"] = change.state;
-    row.state.textContent = WORDS[change.state];
+    row.state.textContent = change.state === "held" ? `held for ${change.service}` : WORDS[change.state];
+    row.state.title = "";
     const why = [change.code, change.message].filter((text) => text !== null && text !== "").join(": ");
     if (why !== "") row.state.title = why;
     if (why !== "" && change.state !== "acknowledged") row.state.textContent += ` · ${why}`;

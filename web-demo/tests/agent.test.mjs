@@ -72,12 +72,34 @@ test("with a service impaired the agent waits, the chat goes on, and the run com
   await wire.until(([frames]) => frames.some(({ type, service }) => type === "nack" && service === "search"));
   await say(page, "the chat goes on");
   await heard(page, "the chat goes on");
-  assert.equal(await page.locator("#agent-state").textContent(), "Waiting: search is impaired.");
+  await text(page, "Held for search: it goes out by itself when that works again.");
+  const row = page.locator("#sends-rows tr", { hasText: "agent.run" });
+  assert.equal(await row.locator(".outcome").textContent(), "held for search");
+  assert.equal(await row.locator(".number").textContent(), "–", "it was refused under the id that it had");
+  assert.equal(await page.locator("#sends-count").textContent(), "1 held, 1 acknowledged");
   assert.equal(await steps(page).count(), 0);
 
   await breakIt(page, "Reset");
   await state(page, "processing_ready");
   await complete(page);
+  assert.equal(await row.locator(".outcome").textContent(), "acknowledged");
   assert.equal(wire.connections.length, 1);
   assert.deepEqual(early(wire.connections[0]), []);
+});
+
+test("a run that is not to wait is refused at once, and says which service is to blame", async (t) => {
+  const { page } = await demo.open(t);
+  await state(page, "processing_ready");
+  await breakIt(page, "Impaired service");
+  await state(page, "degraded");
+  await page.getByLabel("Do not wait").check();
+  await run(page);
+  await text(page, /^Failed after 0 steps: .*service `search` is impaired.*Send it again when search works/);
+  const row = page.locator("#sends-rows tr", { hasText: "agent.run" });
+  assert.match(await row.locator(".outcome").textContent(), /^refused · service_impaired/);
+
+  await breakIt(page, "Reset");
+  await state(page, "processing_ready");
+  await run(page);
+  await complete(page);
 });

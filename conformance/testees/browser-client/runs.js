@@ -179,13 +179,14 @@ class Run {
   }
 
   /** Events are in order with everything else that is told; what promises say comes a little later. */
-  #changed({ handle, state, code }) {
+  #changed({ handle, state, code, service }) {
     if (this.#placing !== null) {
       this.#placed.set(handle, this.#placing);
       this.#placing = null;
     }
     const ours = this.#placed.get(handle);
     if (ours === undefined || state === "queued" || state === "in_flight") return;
+    if (state === "held") return this.#report("held", { handle: ours, service });
     this.#told.set(ours, state);
     this.#report("outcome", { handle: ours, outcome: state, code });
   }
@@ -204,6 +205,7 @@ class Run {
       case "RefusedError":
       case "NotReadyError":
       case "QueueFullError":
+      case "ServiceImpairedError":
         return outcome("refused", error.code);
       case "ClosedError":
         return outcome("refused", "closed");

@@ -71,12 +71,12 @@ class Client:
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     def send(self, event, payload=None, *, policy="queue", expire_after=None, key=None, answer=False, reader=None,
-             told=None):  # fmt: skip
+             told=None, held=None):  # fmt: skip
         """Send a message. `fail_fast` is refused at once while the server is not ready."""
         age = self.options.queue_age if expire_after is None else min(expire_after, self.options.queue_age)
         expires = asyncio.get_running_loop().time() + age
         send = Send(self.outbox, event, payload, policy, key, answer, expires, reader)
-        send.told = told
+        send.told, send.held = told, held
         if self.end or self.closing:
             send.settle(Outcome("refused", "closed"))
         else:

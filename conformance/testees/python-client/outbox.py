@@ -49,6 +49,7 @@ class Send:
         self.cancelled = self.ended = False
         self.parts, self.reader, self.waiting = deque(), reader, []
         self.told = None  # called once with the outcome
+        self.held = None  # called with the service that it waits for
 
     def abandon(self):
         """Give the send up: it is never written, or not written again."""
@@ -210,6 +211,8 @@ class Outbox:
             self._fail(send, outcome)
             return new
         send.offers, send.service, send.refusal = send.offers + 1, refusal["service"], outcome
+        if send.held:
+            send.held(send.service)
         send.not_before = now + (refusal["retry_after_ms"] or 0) / 1000
         asyncio.get_running_loop().call_at(send.not_before, self.flush)
         older = [at for at, waiting in enumerate(self.queue) if waiting.refusal or waiting.lost]

@@ -88,6 +88,7 @@ class Run:
             answer=op != "send",
             reader=None if order.get("read") is False else reader,
             told=told,
+            held=lambda service: self.report("held", handle=handle, service=service),
         )
 
     def answer(self, handle, part):

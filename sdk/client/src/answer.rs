@@ -34,6 +34,11 @@ pub struct Answer<T> {
 }
 
 impl<T> Answer<T> {
+    /// Names the message that asked among those of its client, as [`SendChange::handle`](crate::SendChange::handle) does.
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+
     /// Stops the work at the server; what comes until it has ended is still told.
     pub fn cancel(&self) {
         self.link.cancel(self.handle);

@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::engine::Input;
 use crate::error::{AnswerError, SendError};
 use crate::front::{BUFFER, Reader, Request, current};
-use crate::messages::{Messages, States};
+use crate::messages::{Messages, SendChanges, States};
 use crate::options::SendOptions;
 use crate::sending::{Outcome, Sending};
 use futures::StreamExt;
@@ -62,6 +62,14 @@ impl Client {
         let (follower, changes) = mpsc::channel(BUFFER);
         self.link.give(Input::Sink(Request::States(follower)));
         States { changes }
+    }
+
+    /// How the sends of this client go on from now: written, held for a service that does not work, settled. Ends for
+    /// whoever leaves a thousand changes unread.
+    pub fn sends(&self) -> SendChanges {
+        let (follower, changes) = mpsc::channel(BUFFER);
+        self.link.give(Input::Sink(Request::Sends(follower)));
+        SendChanges { changes }
     }
 
     /// Sends a message, or lets it wait until the server is ready. Resolves when the server has taken it; otherwise the

@@ -112,6 +112,9 @@ pub enum SendError {
         retry: bool,
         /// Not before so long.
         retry_after: Option<Duration>,
+        /// The service that it needs and that does not work. Such a send is refused only if it was not to wait, or has
+        /// waited and been refused again and again.
+        service: Option<String>,
     },
     /// It waited too long and was never written.
     Expired,
@@ -125,16 +128,26 @@ pub enum SendError {
 
 impl SendError {
     pub(crate) fn refused(rejection: Rejection, stage: ClientState) -> Self {
-        let Rejection { code, message, retry, retry_after } = rejection;
+        let Rejection { code, message, retry, retry_after, service } = rejection;
         if code == "not_ready" {
             return Self::NotReady { stage };
         }
-        Self::Refused { code, message, retry, retry_after }
+        Self::Refused { code, message, retry, retry_after, service }
     }
 
     pub(crate) fn closed() -> Self {
         let message = "the client is closed".to_owned();
-        Self::Refused { code: "closed".to_owned(), message, retry: false, retry_after: None }
+        Self::Refused { code: "closed".to_owned(), message, retry: false, retry_after: None, service: None }
+    }
+}
+
+impl SendError {
+    /// The service whose trouble is to blame, if one is.
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::Refused { service, .. } => service.as_deref(),
+            _ => None,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::engine::EventSink;
 use crate::error::{AnswerError, SendError, SlowConsumer};
 use crate::messages::Message;
-use crate::sending::Acknowledged;
+use crate::sending::{Acknowledged, SendChange, SendState};
 use futures::channel::{mpsc, oneshot};
 use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, StateChange};
 use std::collections::HashMap;
@@ -23,6 +23,8 @@ pub(crate) enum Request {
     Messages(Reader<Message>),
     /// Somebody follows the state.
     States(mpsc::Sender<StateChange>),
+    /// Somebody follows the sends.
+    Sends(mpsc::Sender<SendChange>),
     /// Somebody waits for the end.
     End(oneshot::Sender<End>),
 }
@@ -77,6 +79,7 @@ pub(crate) struct Front {
     /// Messages that came before anybody read; `None` once somebody did.
     early: Option<Early>,
     followers: Vec<mpsc::Sender<StateChange>>,
+    send_followers: Vec<mpsc::Sender<SendChange>>,
     ends: Vec<oneshot::Sender<End>>,
 }
 
@@ -89,6 +92,7 @@ impl Front {
             readers: Vec::new(),
             early: Some(Early::default()),
             followers: Vec::new(),
+            send_followers: Vec::new(),
             ends: Vec::new(),
         }
     }
@@ -124,6 +128,7 @@ impl Front {
             Outcome::Unknown { code } => Err(SendError::Unknown { code: code.to_owned() }),
         };
         tracing::debug!(handle, outcome = ?result, "settled");
+        self.sending(handle, || SendState::Settled(result.clone()));
         if let Err(error) = &result
             && let Some(mut answer) = self.answers.remove(&handle)
         {
@@ -132,6 +137,10 @@ impl Front {
         if let Some(waiting) = self.outcomes.remove(&handle) {
             let _ = waiting.send(result);
         }
+    }
+
+    fn sending(&mut self, handle: u64, state: impl Fn() -> SendState) {
+        self.send_followers.retain_mut(|follower| follower.try_send(SendChange { handle, state: state() }).is_ok());
     }
 
     fn answered(&mut self, part: AnswerPart) -> Option<u64> {
@@ -176,6 +185,7 @@ impl EventSink for Front {
                     self.followers.push(follower);
                 }
             }
+            Request::Sends(follower) => self.send_followers.push(follower),
             Request::End(end) => self.ends.push(end),
         }
     }
@@ -184,7 +194,14 @@ impl EventSink for Front {
         match event {
             ClientEvent::State(change) => self.changed(change),
             ClientEvent::Session { id, resumed } => tracing::info!(session = id, resumed, "session"),
-            ClientEvent::InFlight { handle, id } => tracing::debug!(handle, id, "in flight"),
+            ClientEvent::InFlight { handle, id } => {
+                tracing::debug!(handle, id, "in flight");
+                self.sending(handle, || SendState::InFlight { id });
+            }
+            ClientEvent::Held { handle, service } => {
+                tracing::info!(handle, service, "held until the service works");
+                self.sending(handle, || SendState::Held { service: service.clone() });
+            }
             ClientEvent::Settled { handle, outcome } => self.settled(handle, outcome),
             ClientEvent::Message { offset, event, payload } => {
                 self.message(Message { offset, event, json: payload.text().unwrap_or_default().to_owned() });

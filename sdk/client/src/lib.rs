@@ -58,9 +58,9 @@ pub use self::{
     client::Client,
     connect::connect,
     error::{AnswerError, ConnectError, SendError, SlowConsumer},
-    messages::{Message, Messages, States},
+    messages::{Message, Messages, SendChanges, States},
     options::{Options, SendOptions},
-    sending::{Acknowledged, Sending},
+    sending::{Acknowledged, SendChange, SendState, Sending},
 };
 pub use readywire_protocol::client::{ClientState as State, End, StateChange, TokenFailure};
 

@@ -1,6 +1,7 @@
-//! What comes without being asked for: messages and changes of state.
+//! What comes without being asked for: messages, changes of state, and how sends go on.
 
 use crate::error::SlowConsumer;
+use crate::sending::SendChange;
 use futures::Stream;
 use futures::channel::mpsc;
 use readywire_protocol::client::StateChange;
@@ -60,6 +61,20 @@ pub struct States {
 
 impl Stream for States {
     type Item = StateChange;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.changes).poll_next(context)
+    }
+}
+
+/// How sends go on, from when it was asked for; see [`Client::sends`](crate::Client::sends).
+#[derive(Debug)]
+pub struct SendChanges {
+    pub(crate) changes: mpsc::Receiver<SendChange>,
+}
+
+impl Stream for SendChanges {
+    type Item = SendChange;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.changes).poll_next(context)

@@ -14,6 +14,33 @@ pub struct Acknowledged {
     pub id: u64,
 }
 
+/// How far a message is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendState {
+    /// It was written, and nobody has decided it yet.
+    InFlight {
+        /// Its id on the wire.
+        id: u64,
+    },
+    /// A service that it needs does not work. It waits for that service, and goes out by itself (clause `nack.held`).
+    Held {
+        /// The service.
+        service: String,
+    },
+    /// It has its one outcome.
+    Settled(Result<Acknowledged, SendError>),
+}
+
+/// A step on the way of a message; see [`Client::sends`](crate::Client::sends).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendChange {
+    /// Which message: see [`Sending::handle`] and [`Answer::handle`](crate::Answer::handle).
+    pub handle: u64,
+    /// How far it is now.
+    pub state: SendState,
+}
+
 /// A message on its way: resolves to its one outcome (clause `send.one_outcome`).
 ///
 /// It is on its way from the call on, in the order of the calls. To drop this is to lose interest in the outcome, not to
@@ -31,6 +58,11 @@ pub(crate) enum Outcome {
 }
 
 impl Sending {
+    /// Names the message among those of its client, as [`SendChange::handle`] does.
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+
     pub(crate) fn failed(error: SendError) -> Self {
         Self { handle: 0, outcome: Outcome::Known(Some(error)) }
     }

@@ -72,6 +72,7 @@ impl Sink {
                 event.string("code", &rejection.code);
                 event.string("message", &rejection.message);
                 event.boolean("retry", rejection.retry);
+                nullable(&mut event, "service", rejection.service.as_deref());
             }
             Outcome::Expired => {}
             Outcome::Unknown { code } => event.string("code", code),
@@ -123,7 +124,10 @@ impl EventSink for Sink {
             }
             Request::Refuse { handle, message } => {
                 let code = "payload_invalid".to_owned();
-                self.settled(handle, Outcome::Refused(Rejection { code, message, retry: false, retry_after: None }));
+                self.settled(
+                    handle,
+                    Outcome::Refused(Rejection { code, message, retry: false, retry_after: None, service: None }),
+                );
             }
         }
     }
@@ -140,6 +144,11 @@ impl EventSink for Sink {
             ClientEvent::InFlight { handle, id } => {
                 let mut event = sending(handle, "in_flight");
                 event.integer("id", id);
+                self.tell(event, None);
+            }
+            ClientEvent::Held { handle, service } => {
+                let mut event = sending(handle, "held");
+                event.string("service", &service);
                 self.tell(event, None);
             }
             ClientEvent::Settled { handle, outcome } => self.settled(handle, outcome),

@@ -10,6 +10,7 @@ export {
   QueueFullError,
   ReadywireError,
   RefusedError,
+  ServiceImpairedError,
   UnknownOutcomeError,
 } from "./errors.js";
 export type { TypedEventTarget, TypedListener } from "./events.js";

@@ -265,7 +265,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     const flags = (answer ? FLAG_ANSWER : 0) | (options.policy === "fail_fast" ? FLAG_FAIL_FAST : 0);
     // Zero means "no limit" to the engine; who asks for zero wants the shortest.
     const expireAfter = options.expireAfterMs === undefined ? 0 : Math.max(1, Math.ceil(options.expireAfterMs));
-    this.#queue.push(() => this.#tellSend(send, null, null));
+    this.#queue.push(() => this.#tellSend(send));
     this.#call((raw) => raw.send(send.handle, send.event, text, flags, expireAfter, options.key));
   }
 
@@ -361,12 +361,13 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     send.advance(step);
     if (send.finished) this.#sends.delete(send.handle);
     // Written again on another connection is no news.
-    if (send.state !== before) this.#tellSend(send, step.code ?? null, step.message ?? null);
+    if (send.state !== before) this.#tellSend(send, step);
   }
 
-  #tellSend(send: Send, code: string | null, message: string | null): void {
+  #tellSend(send: Send, { code, message, service }: Partial<RawSendEvent> = {}): void {
     const { handle, event, state, id } = send;
-    this.#emit("sendstate", { handle, event, state, id, code, message }, this.#options.onsendstate);
+    const why = { code: code ?? null, message: message ?? null, service: service ?? null };
+    this.#emit("sendstate", { handle, event, state, id, ...why }, this.#options.onsendstate);
   }
 
   #deliver(message: Message<M>): void {
@@ -414,7 +415,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     const undecided = [...this.#sends.values()].filter((send) => !send.decided);
     for (const send of this.#sends.values()) send.close(info);
     this.#sends.clear();
-    for (const send of undecided) this.#tellSend(send, "closed", info.reason);
+    for (const send of undecided) this.#tellSend(send, { code: "closed", message: info.reason });
     for (const waiting of this.#waiting.splice(0)) waiting.reject(this.#endError(info));
     for (const reader of this.#readers) endReader(reader, info);
     this.#readers.clear();

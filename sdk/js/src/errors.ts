@@ -67,6 +67,21 @@ export class NotReadyError extends RefusedError {
   }
 }
 
+/**
+ * A service that the send needs does not work. Only a send that was not to wait (`fail_fast`) ends so, or one that waited
+ * and was refused again and again, or for too long.
+ */
+export class ServiceImpairedError extends RefusedError {
+  override readonly name = "ServiceImpairedError";
+  /** The service. */
+  readonly service: string;
+
+  constructor(message: string, details: ErrorDetails & { service: string }) {
+    super(message, details);
+    this.service = details.service;
+  }
+}
+
 /** The queue of sends that wait for the server is full. */
 export class QueueFullError extends RefusedError {
   override readonly name = "QueueFullError";
@@ -118,8 +133,18 @@ export function closedError(info: CloseInfo): ClosedError {
 }
 
 /** The error for a send whose outcome is `refused`. */
-export function refusedError(event: string, details: ErrorDetails & { code: string; message: string; pending: string[] }): ReadywireError {
+export function refusedError(event: string, details: ErrorDetails & { code: string; message: string; pending: string[]; service: string | null }): ReadywireError {
   const reason = details.message === "" ? details.code : details.message;
+  const { service } = details;
+  if (service !== null) {
+    return new ServiceImpairedError(`"${event}" was refused: ${reason}`, {
+      ...details,
+      service,
+      remedy: details.retryable
+        ? `Send it again when ${service} works; without policy "fail_fast" it waits for that by itself.`
+        : `Ask whoever runs the server about ${service}; the same would be refused again.`,
+    });
+  }
   switch (details.code) {
     case "queue_full":
       return new QueueFullError(`"${event}" was refused: ${reason}`, {

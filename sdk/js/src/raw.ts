@@ -81,6 +81,7 @@ export interface RawSendEvent {
   code?: string | null;
   message?: string | null;
   retry?: boolean | null;
+  service?: string | null;
   stage?: State | null;
 }
 

@@ -32,7 +32,7 @@ export abstract class Send {
 
   /** Whether its outcome is known. */
   get decided(): boolean {
-    return this.state !== "queued" && this.state !== "in_flight";
+    return this.state !== "queued" && this.state !== "in_flight" && this.state !== "held";
   }
 
   /** Whether nothing more can come for it. */
@@ -42,7 +42,8 @@ export abstract class Send {
   advance(step: RawSendEvent): void {
     if (this.decided) return;
     this.state = step.state;
-    this.id = step.id ?? this.id;
+    // What is held was refused under the id that it had.
+    this.id = step.state === "held" ? null : (step.id ?? this.id);
     if (step.state === "acknowledged") this.succeed(this.id ?? 0);
     else if (this.decided) this.fail(this.#error(step));
     if (this.finished) this.release();
@@ -53,7 +54,9 @@ export abstract class Send {
 
   /** The client is closed: whatever was undecided is decided now. */
   close(info: CloseInfo): void {
-    if (this.state === "queued") this.advance({ type: "send", handle: this.handle, state: "refused", code: "closed" });
+    if (this.state === "queued" || this.state === "held") {
+      this.advance({ type: "send", handle: this.handle, state: "refused", code: "closed" });
+    }
     if (this.state === "in_flight") {
       this.advance({ type: "send", handle: this.handle, state: "unknown", code: "closed" });
     }
@@ -93,6 +96,7 @@ export abstract class Send {
           code: step.code ?? "refused",
           message: step.message ?? "",
           retryable: step.retry ?? false,
+          service: step.service ?? null,
         });
     }
   }

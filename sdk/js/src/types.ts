@@ -77,8 +77,11 @@ export interface StateChange {
   readonly code: number | null;
 }
 
-/** `queued` and `in_flight` are under way; each of the others is final. */
-export type SendState = "queued" | "in_flight" | "acknowledged" | "refused" | "expired" | "unknown";
+/**
+ * `queued`, `in_flight` and `held` are under way; each of the others is final. A send is `held` while a service that it
+ * needs does not work; it goes out by itself when the service is back.
+ */
+export type SendState = "queued" | "in_flight" | "held" | "acknowledged" | "refused" | "expired" | "unknown";
 
 /** A send and what has become of it. */
 export interface SendChange {
@@ -92,6 +95,8 @@ export interface SendChange {
   readonly code: string | null;
   /** The same for a person. */
   readonly message: string | null;
+  /** The service that it is held for, or was refused for. */
+  readonly service: string | null;
 }
 
 /** One text message on the wire; secrets are redacted. */

@@ -204,6 +204,8 @@ clauses! {
         "A nack comes only before taking, and before any ack that covers its id."
     NackDegraded "nack.degraded" Must Client Core
         "A send refused for an impaired service is offered anew when that service works."
+    NackHeld "nack.held" Should Client Core
+        "While a refused send waits for its service, the application sees that, and which service it is."
     NackKept "nack.kept" Must Server Resume
         "A refusal is kept, and listed in `ready.refused`, until `settled` passes it."
     QueueBounds "queue.bounds" Must Client Core

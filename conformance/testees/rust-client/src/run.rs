@@ -3,8 +3,8 @@
 use crate::options;
 use futures::{FutureExt, Stream, StreamExt};
 use readywire::{
-    Acknowledged, Answer, AnswerError, Client, ConnectError, End, Messages, SendError, SendOptions, Sending,
-    StateChange, States, TokenFailure, connect,
+    Acknowledged, Answer, AnswerError, Client, ConnectError, End, Messages, SendChange, SendChanges, SendError,
+    SendOptions, SendState, Sending, StateChange, States, TokenFailure, connect,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -135,6 +135,8 @@ pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, repo
         messages: client.messages(),
         reads: order["options"]["read_messages"] != false,
         states: client.states(),
+        changes: client.sends(),
+        handles: BTreeMap::new(),
         closed: Some(Box::pin({
             let client = client.clone();
             async move { client.closed().await }
@@ -184,6 +186,9 @@ struct Running {
     /// Whether messages are read.
     reads: bool,
     states: States,
+    changes: SendChanges,
+    /// The suite's handles by the client's.
+    handles: BTreeMap<u64, u64>,
     closed: Option<Later<Option<End>>>,
     closing: Option<Later<()>>,
     sends: BTreeMap<u64, Sending>,
@@ -200,10 +205,12 @@ impl Running {
         match order["op"].as_str().unwrap_or_default() {
             "send" => {
                 let sending = self.client.send_with(&event, payload, send_options(order));
+                self.handles.insert(sending.handle(), handle);
                 self.sends.insert(handle, sending);
             }
             "stream" => {
                 let answer = self.client.stream_with(&event, payload, send_options(order));
+                self.handles.insert(answer.handle(), handle);
                 self.answers.insert(handle, (answer, order["read"] != false));
             }
             "request" => {
@@ -252,6 +259,11 @@ impl Running {
             }
             Poll::Pending => true,
         });
+        while let Poll::Ready(Some(SendChange { handle, state })) = self.changes.poll_next_unpin(context) {
+            if let (SendState::Held { service }, Some(handle)) = (state, self.handles.get(&handle)) {
+                reports.tell("held", json!({ "handle": handle, "service": service }));
+            }
+        }
         self.answers.retain(|handle, (answer, reads)| !*reads || read(reports, *handle, answer, context));
         self.requests.retain(|handle, request| match request.poll_unpin(context) {
             Poll::Ready(Ok(payload)) => {

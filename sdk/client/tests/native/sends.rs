@@ -2,7 +2,7 @@
 
 use crate::server::{PATIENCE, TestServer, eager};
 use futures::StreamExt;
-use readywire::{SendError, SendOptions, State, connect};
+use readywire::{SendError, SendOptions, SendState, State, connect};
 use readywire_server::faults::FaultRequest;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -75,6 +75,42 @@ async fn what_waits_is_bounded_and_the_newest_is_refused() {
         send.await.unwrap();
     }
     assert_eq!(server.record.all(), ["\"probe\"", "0", "1", "2"]);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_held_send_says_for_which_service_and_goes_out_by_itself() {
+    let server = TestServer::start().await;
+    let client = connect(&server.url(), eager()).await.unwrap();
+    server.fault(impaired(&["search"]));
+    let mut states = client.states();
+    while timeout(PATIENCE, states.next()).await.unwrap().unwrap().state != State::Degraded {}
+    let mut changes = client.sends();
+    let waits = client.send("needy", &1);
+    let handle = waits.handle();
+    let hasty = client.send_with("needy", &2, SendOptions::new().fail_fast());
+    let error = hasty.await.unwrap_err();
+    assert_eq!(error.service(), Some("search"), "{error:?}");
+    assert!(matches!(&error, SendError::Refused { code, retry: true, .. } if code == "service_impaired"), "{error:?}");
+
+    server.fault(FaultRequest { reset: true, ..FaultRequest::default() });
+    let id = waits.await.unwrap().id;
+    let mut steps = Vec::new();
+    while !matches!(steps.last(), Some(SendState::Settled(_))) {
+        let change = timeout(PATIENCE, changes.next()).await.unwrap().unwrap();
+        steps.extend((change.handle == handle).then_some(change.state));
+    }
+    let [
+        SendState::InFlight { .. },
+        SendState::Held { service },
+        SendState::InFlight { id: anew },
+        SendState::Settled(Ok(taken)),
+    ] = &steps[..]
+    else {
+        panic!("{steps:?}");
+    };
+    assert_eq!((service.as_str(), *anew, taken.id), ("search", id, id));
+    assert_eq!(server.record.all(), ["1"]);
     client.close().await;
 }
 

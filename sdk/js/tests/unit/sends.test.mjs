@@ -16,6 +16,7 @@ test("a send resolves at the acknowledgement, with its id", async () => {
 test("each outcome has its class, and only the first counts", async () => {
   for (const [state, more, expected] of [
     ["refused", { code: "forbidden", message: "no", retry: true }, { name: "RefusedError", code: "forbidden", retryable: true, stage: "processing_ready" }],
+    ["refused", { code: "service_impaired", retry: true, service: "search" }, { name: "ServiceImpairedError", code: "service_impaired", service: "search", retryable: true }],
     ["refused", { code: "queue_full" }, { name: "QueueFullError", code: "queue_full", retryable: true }],
     ["refused", { code: "not_ready", stage: "accepted" }, { name: "NotReadyError", stage: "accepted", retryable: true }],
     ["refused", { code: "closed" }, { name: "ClosedError" }],
@@ -35,6 +36,34 @@ test("each outcome has its class, and only the first counts", async () => {
     assert.notEqual(error.remedy, "");
     assert.deepEqual(told, ["queued", state]);
   }
+});
+
+test("a send that is held says for which service, and goes on under another id", async () => {
+  const { client, engine } = await ready();
+  const told = [];
+  client.addEventListener("sendstate", ({ detail: { state, id, service } }) => told.push([state, id, service]));
+  const sending = client.send("search", "tea");
+  engine.sent(1, "in_flight", { id: 1 });
+  engine.report({ type: "send", handle: 1, state: "held", service: "search" });
+  assert.equal((await outcome(sending)).state, "pending");
+  engine.sent(1, "in_flight", { id: 2 });
+  engine.sent(1, "acknowledged", { id: 2 });
+  assert.deepEqual(await sending, { id: 2 });
+  assert.deepEqual(told, [
+    ["queued", null, null],
+    ["in_flight", 1, null],
+    ["held", null, "search"],
+    ["in_flight", 2, null],
+    ["acknowledged", 2, null],
+  ]);
+});
+
+test("what is held when the client ends was never taken", async () => {
+  const { client, engine } = await ready();
+  const sending = client.send("search", "tea");
+  engine.report({ type: "send", handle: 1, state: "held", service: "search" });
+  engine.closed();
+  assert.equal((await outcome(sending)).error.name, "ClosedError");
 });
 
 test("what JSON cannot say is a TypeError, and never reaches the engine", async () => {

@@ -53,12 +53,20 @@ pub enum ClientEvent {
         /// Whether it is the former one.
         resumed: bool,
     },
-    /// A send was written for the first time.
+    /// A send was written, for the first time or anew after a refusal.
     InFlight {
         /// The send.
         handle: u64,
         /// Its id on the wire.
         id: u64,
+    },
+    /// A send was refused since a service does not work: it waits for that service, and is written anew by itself (clause
+    /// `nack.held`).
+    Held {
+        /// The send.
+        handle: u64,
+        /// The service.
+        service: String,
     },
     /// A send has its one outcome.
     Settled {
@@ -204,11 +212,13 @@ pub struct Rejection {
     pub retry: bool,
     /// Not before so long.
     pub retry_after: Option<Duration>,
+    /// The service that it needs, if the server named one.
+    pub service: Option<String>,
 }
 
 impl Rejection {
     pub(crate) fn local(code: &str, message: &str, retry: bool) -> Self {
-        Self { code: code.to_owned(), message: message.to_owned(), retry, retry_after: None }
+        Self { code: code.to_owned(), message: message.to_owned(), retry, retry_after: None, service: None }
     }
 }
 

@@ -49,8 +49,13 @@ fn a_refusal_tells_what_the_server_said() {
     let refusal =
         Refusal { retry: true, retry_after_ms: Some(700), message: message.clone(), ..frames::refusal(1, "later") };
     near.hears(&ServerFrame::Nack(refusal));
-    let expected =
-        Rejection { code: "later".to_owned(), message, retry: true, retry_after: Some(Duration::from_millis(700)) };
+    let expected = Rejection {
+        code: "later".to_owned(),
+        message,
+        retry: true,
+        retry_after: Some(Duration::from_millis(700)),
+        service: None,
+    };
     assert_eq!(near.outcomes(), [(1, Outcome::Refused(expected))]);
 }
 

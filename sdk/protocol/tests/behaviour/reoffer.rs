@@ -3,7 +3,7 @@
 use crate::frames;
 use crate::near::Near;
 use crate::{outcome, outcomes};
-use readywire_protocol::client::SendOptions;
+use readywire_protocol::client::{ClientEvent, Outcome, SendOptions};
 use readywire_protocol::config::{ClientConfig, Window};
 use readywire_protocol::frame::{Refusal, ServerFrame};
 use readywire_protocol::stage::Stage;
@@ -29,6 +29,38 @@ fn it_waits_for_its_service_and_gets_a_new_id() {
     assert_eq!(near.ids(), [3], "another that is impaired does not matter");
     near.hears(&frames::ack(3));
     assert_eq!(outcomes(&mut near), [outcome(2, "acknowledged 2"), outcome(1, "acknowledged 3")]);
+}
+
+#[test]
+fn the_application_sees_for_what_it_waits() {
+    let mut near = degraded();
+    near.send(1, SendOptions::default());
+    near.hears(&impaired(1));
+    let held = ClientEvent::Held { handle: 1, service: "search".to_owned() };
+    assert_eq!(steps(&mut near), [ClientEvent::InFlight { handle: 1, id: 1 }, held]);
+    near.hears(&frames::stage(Stage::ProcessingReady));
+    near.hears(&frames::ack(2));
+    let taken = ClientEvent::Settled { handle: 1, outcome: Outcome::Acknowledged { id: 2 } };
+    assert_eq!(steps(&mut near), [ClientEvent::InFlight { handle: 1, id: 2 }, taken]);
+}
+
+#[test]
+fn a_refusal_that_ends_the_wait_names_the_service() {
+    let mut near = degraded();
+    near.send(1, SendOptions { fail_fast: true, ..SendOptions::default() });
+    near.hears(&impaired(1));
+    let [ClientEvent::InFlight { .. }, ClientEvent::Settled { outcome: Outcome::Refused(rejection), .. }] =
+        &steps(&mut near)[..]
+    else {
+        panic!("it does not wait");
+    };
+    assert_eq!(rejection.service.as_deref(), Some("search"));
+}
+
+/// What the application is told of its sends.
+fn steps(near: &mut Near) -> Vec<ClientEvent> {
+    let steps = near.tells().into_iter();
+    steps.filter(|event| !matches!(event, ClientEvent::State(_) | ClientEvent::Session { .. })).collect()
 }
 
 #[test]

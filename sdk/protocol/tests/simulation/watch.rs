@@ -271,7 +271,7 @@ impl Watch {
         self.note_line(|| format!("client  {event:?}"));
         let over = self.end.is_some();
         match event {
-            ClientEvent::State(_) => {}
+            ClientEvent::State(_) | ClientEvent::Held { .. } => {}
             ClientEvent::Session { id, resumed } => self.session(id, *resumed),
             ClientEvent::InFlight { handle, id } => self.in_flight(*handle, *id),
             ClientEvent::Settled { handle, outcome } => {

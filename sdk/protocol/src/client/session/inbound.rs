@@ -98,12 +98,17 @@ impl Client {
             message: refusal.message,
             retry: refusal.retry,
             retry_after: refusal.retry_after_ms.map(Duration::from_millis),
+            service: refusal.service.clone(),
         };
         // What waits is bounded, whatever it waits for (clause `queue.bounds`).
         let fits = self.outbox.has_room(self.config.queue, entry.bytes());
         let again = fits && !entry.fail_fast && !entry.given_up && entry.reoffers < MAX_REOFFERS;
         match refusal.service {
-            Some(service) if refusal.retry && again => self.outbox.hold(entry, service, rejection),
+            Some(service) if refusal.retry && again => {
+                // Not in flight any more, and not lost, either (clause `nack.held`).
+                self.events.push(ClientEvent::Held { handle: entry.handle, service: service.clone() });
+                self.outbox.hold(entry, service, rejection);
+            }
             _ => self.settle(&entry, Outcome::Refused(rejection)),
         }
         Ok(())
