@@ -42,10 +42,13 @@ pub async fn connect(url: &str, options: Options) -> Result<Client, ConnectError
         reason: None,
         connection: None,
         attempt: 0,
+        handover: false,
         retry_at: None,
         code: None,
     }));
-    let core = Core::new(options.config, clock::seed());
+    let mut config = options.config;
+    url.clone_into(&mut config.address);
+    let core = Core::new(config, clock::seed());
     let run = driver::run(core, url.to_owned(), receiver, Front::new(state.clone()), Provided(options.provider));
     let client = Client {
         link: Link { inputs, handles: Arc::new(AtomicU64::new(1)) },

@@ -97,7 +97,8 @@ pub struct Engine<S> {
     url: String,
     sink: S,
     sender: EventSender,
-    socket: Option<(u64, Socket)>,
+    /// One, or more while a server goes away.
+    sockets: Vec<(u64, Socket)>,
     asked: Option<u64>,
     farewell: Option<Farewell>,
 }
@@ -106,7 +107,7 @@ impl<S: EventSink> Engine<S> {
     /// Begins to connect. Sockets will put their events into `sender`.
     pub fn new(mut core: Client, url: String, sink: S, sender: EventSender) -> Self {
         core.connect(clock::now());
-        Self { core, url, sink, sender, socket: None, asked: None, farewell: None }
+        Self { core, url, sink, sender, sockets: Vec::new(), asked: None, farewell: None }
     }
 
     /// Carries out what the core wants and tells what happened.
@@ -131,23 +132,29 @@ impl<S: EventSink> Engine<S> {
         while let Some(command) = self.core.poll_command() {
             match command {
                 Command::AskToken { number } => self.asked = Some(number),
-                Command::Dial { number, protocols } => {
-                    let socket = transport::open(&self.url, &protocols, number, self.sender.clone());
-                    self.socket = Some((number, socket));
+                Command::Dial { number, protocols, address } => {
+                    let url = address.as_ref().unwrap_or(&self.url);
+                    let socket = transport::open(url, &protocols, number, self.sender.clone());
+                    self.sockets.push((number, socket));
                 }
                 Command::Transmit { number, text } => {
                     self.sink.frame(Direction::Out, &text);
-                    if let Some((_, socket)) = self.socket.as_ref().filter(|(current, _)| *current == number) {
+                    if let Some((_, socket)) = self.sockets.iter().find(|(open, _)| *open == number) {
                         socket.send(text);
                     }
                 }
                 Command::Close { number, code, reason } => {
-                    if let Some((_, socket)) = self.socket.take_if(|(current, _)| *current == number) {
+                    if let Some(socket) = self.forget(number) {
                         self.farewell = Some(socket.close(code, reason));
                     }
                 }
             }
         }
+    }
+
+    fn forget(&mut self, number: u64) -> Option<Socket> {
+        let at = self.sockets.iter().position(|(open, _)| *open == number)?;
+        Some(self.sockets.swap_remove(at).1)
     }
 
     /// Tells what happened; true if that led to new commands.
@@ -175,7 +182,7 @@ impl<S: EventSink> Engine<S> {
                 SocketEvent::Binary => self.core.handle_binary(now, number),
                 SocketEvent::Unreadable(misbehaved) => self.core.handle_violation(now, number, misbehaved),
                 SocketEvent::Closed(frame) => {
-                    self.socket.take_if(|(current, _)| *current == number);
+                    self.forget(number);
                     self.core.handle_closed(now, number, frame);
                 }
             },

@@ -241,6 +241,7 @@ mod tests {
             reason: None,
             connection: None,
             attempt: 0,
+            handover: false,
             retry_at: None,
             code: None,
         };

@@ -107,6 +107,13 @@ impl Options {
         self
     }
 
+    /// Further hosts, by name or address and without a port, to which a server that goes away may send this client, and its
+    /// token with it (clause `drain.alternate`). By default only the host of the address that it is given.
+    pub fn alternates(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.config.alternates = hosts.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Every timer and limit of the core, for tests that cannot wait as long as an application should.
     #[doc(hidden)]
     pub fn tuned(mut self, tune: impl FnOnce(&mut ClientConfig)) -> Self {

@@ -50,6 +50,7 @@ impl Sink {
         nullable(&mut event, "reason", change.reason.as_deref());
         nullable(&mut event, "connection", change.connection.as_deref());
         event.integer("attempt", change.attempt);
+        event.boolean("handover", change.handover);
         let wait = change.retry_at.map(|at| milliseconds(at.saturating_since(clock::now())));
         nullable_integer(&mut event, "retryInMs", wait);
         nullable_integer(&mut event, "code", change.code.map(u64::from));

@@ -41,7 +41,7 @@ impl RawClient {
     /// Begins to connect. The options are a JSON text.
     #[wasm_bindgen(constructor)]
     pub fn new(url: String, options: &str, on_event: Listener) -> RawClient {
-        let Options { config, frames } = Options::parse(options);
+        let Options { config, frames } = Options::parse(&url, options);
         RawClient { page: Page::open(Client::new(config, clock::seed()), url, Sink::new(on_event, frames)) }
     }
 

@@ -1,4 +1,4 @@
-//! What `connect` was told: one JSON object of whole numbers and booleans. What is left out has the core's default.
+//! What `connect` was told: one JSON object of whole numbers, booleans and names. What is left out has the core's default.
 
 use readywire_protocol::config::ClientConfig;
 use readywire_protocol::json::Object;
@@ -11,7 +11,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn parse(json: &str) -> Self {
+    pub(crate) fn parse(url: &str, json: &str) -> Self {
         let options = Object::parse(json).unwrap_or_default();
         let mut config = ClientConfig::default();
         for (name, field) in [("queueMessages", &mut config.queue.messages), ("queueBytes", &mut config.queue.bytes)] {
@@ -32,6 +32,8 @@ impl Options {
         }
         let flag = |name| options.boolean(name).unwrap_or_default();
         config.hello_in_upgrade = !flag("helloAfterUpgrade");
+        url.clone_into(&mut config.address);
+        config.alternates = options.strings("alternates").unwrap_or_default();
         config.agent.0 = "readywire-js".to_owned();
         Self { config, frames: flag("frames") }
     }

@@ -429,6 +429,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         reason: info.reason,
         connection: null,
         attempt: this.#attempt,
+        handover: false,
         at: Date.now(),
         retryInMs: null,
         code: info.code,

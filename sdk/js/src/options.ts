@@ -1,6 +1,6 @@
 import type { ConnectOptions, EventMapOf } from "./types.js";
 
-/** The options as the engine reads them: a JSON text of whole numbers and booleans, without what has its default. */
+/** The options as the engine reads them: a JSON text of whole numbers, booleans and names, without what has its default. */
 export function engineOptions<M extends EventMapOf<M>>(options: ConnectOptions<M>): string {
   return JSON.stringify({
     helloAfterUpgrade: options.helloInUpgrade === false,
@@ -11,6 +11,7 @@ export function engineOptions<M extends EventMapOf<M>>(options: ConnectOptions<M
     backoffBaseMs: whole(options.backoff?.baseMs),
     backoffCapMs: whole(options.backoff?.capMs),
     connectTimeoutMs: whole(options.connectTimeoutMs),
+    alternates: options.alternates,
     frames: options.onframe !== undefined,
   });
 }

@@ -60,6 +60,7 @@ export type RawEvent =
       reason: string | null;
       connection: string | null;
       attempt: number;
+      handover: boolean;
       retryInMs: number | null;
       code: number | null;
     }

@@ -69,6 +69,8 @@ export interface StateChange {
   readonly connection: string | null;
   /** The number of this attempt to connect, from 1. */
   readonly attempt: number;
+  /** Whether the server goes away, and the next connection is being opened while this one goes on. */
+  readonly handover: boolean;
   /** When, as `Date.now()`. */
   readonly at: number;
   /** How long until the next attempt, if one is waited for. */
@@ -153,6 +155,11 @@ export interface ConnectOptions<M extends EventMapOf<M> = EventMap> {
    * Default: as long as a retry can help.
    */
   readyTimeoutMs?: number;
+  /**
+   * Further hosts, by name or address and without a port, to which a server that goes away may send this client, and
+   * its token with it. Default: only the host of the address that it is given.
+   */
+  alternates?: string[];
   /** Where the wasm module is, if not beside the script. */
   wasm?: WasmSource;
   /** `dialling`: give the client at once, so that one can type before the server is ready. Default: `ready`. */

@@ -51,6 +51,8 @@ pub const NO_PROGRESS: u16 = 4210;
 pub const TOO_MANY: u16 = 4229;
 /// The server is going away.
 pub const DRAINING: u16 = 4301;
+/// The subject is served elsewhere; from a client, it has moved to its next connection.
+pub const MOVED: u16 = 4302;
 /// A frame that cannot be read.
 pub const MALFORMED: u16 = 4400;
 /// An application frame before `ready`.

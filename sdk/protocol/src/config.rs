@@ -23,6 +23,10 @@ impl Default for Window {
 pub struct ClientConfig {
     /// Name and version that the hello gives.
     pub agent: (String, String),
+    /// Where the application connects to; what a server names instead is measured by it (clause `drain.alternate`).
+    pub address: String,
+    /// Further hosts that a server may name.
+    pub alternates: Vec<String>,
     /// Whether the hello rides in the upgrade.
     pub hello_in_upgrade: bool,
     /// From dialling to the open socket.
@@ -61,6 +65,8 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             agent: ("readywire".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            address: String::new(),
+            alternates: Vec::new(),
             hello_in_upgrade: true,
             connect_timeout: Duration::from_secs(10),
             stage_timeout: Duration::from_secs(10),

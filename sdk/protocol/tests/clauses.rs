@@ -248,6 +248,8 @@ fn size(text: &str) -> u64 {
 fn timers_and_limits_have_the_defaults_of_the_code() {
     let ClientConfig {
         agent: _,
+        address: _,
+        alternates: _,
         hello_in_upgrade: _,
         connect_timeout,
         stage_timeout,

@@ -79,7 +79,7 @@ impl Near {
                     let token = Auth { scheme: "bearer".to_owned(), token: "t-1".to_owned() };
                     self.client.provide_token(self.now, number, Ok(Some(token)));
                 }
-                Command::Dial { number, protocols } => (self.number, self.offered) = (number, protocols),
+                Command::Dial { number, protocols, .. } => (self.number, self.offered) = (number, protocols),
                 Command::Transmit { text, .. } => self.written.push_back(text),
                 Command::Close { code, .. } => self.answered = Some(code),
             }

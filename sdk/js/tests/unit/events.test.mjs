@@ -16,7 +16,7 @@ test("state changes come to the option and to listeners, with everything known",
   assert.ok(at >= before && at <= Date.now());
   assert.deepEqual(change, {
     state: "authenticated", previous: "connecting", pending: ["search"], impaired: [], reason: "starting", connection: "c1",
-    attempt: 2, retryInMs: null, code: null,
+    attempt: 2, handover: false, retryInMs: null, code: null,
   });
   assert.deepEqual([client.state, client.pending, client.session], ["authenticated", ["search"], null]);
   engine.report({ type: "session", id: "s1", resumed: false });

@@ -52,7 +52,7 @@ export class ScriptedEngine {
     const previous = this.previous ?? "connecting";
     this.previous = state;
     this.report({
-      type: "state", state, previous, pending: [], impaired: [], reason: null, connection: "c1", attempt: 1,
+      type: "state", state, previous, pending: [], impaired: [], reason: null, connection: "c1", attempt: 1, handover: false,
       retryInMs: null, code: null, ...more,
     });
   }

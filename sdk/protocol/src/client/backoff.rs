@@ -13,13 +13,11 @@ pub(super) struct Backoff {
     refusals: u32,
     violations: u32,
     immediate_used: bool,
-    /// The window that a `drain` named.
-    pub(super) window: Option<(Duration, Duration)>,
 }
 
 impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), failures: 0, refusals: 0, violations: 0, immediate_used: false, window: None }
+        Self { random: Random::new(seed), failures: 0, refusals: 0, violations: 0, immediate_used: false }
     }
 
     /// The server said ready: what counts "in a row without ready" starts anew.
@@ -38,10 +36,7 @@ impl Backoff {
         ready_since: Option<Instant>,
         now: Instant,
     ) -> Option<Duration> {
-        if ready_since.is_some_and(|since| now.saturating_since(since) >= config.stable_after) {
-            self.failures = 0;
-            self.immediate_used = false;
-        }
+        self.ended(config, ready_since, now);
         match class {
             Class::Stop => return None,
             Class::Reauthenticate => {
@@ -58,7 +53,6 @@ impl Backoff {
             }
             Class::Backoff | Class::Immediately => {}
         }
-        let window = self.window.take();
         if let Some(asked) = retry_after {
             return Some(asked.min(config.retry_after_cap));
         }
@@ -66,12 +60,38 @@ impl Backoff {
             self.failures += 1;
             return Some(config.backoff_cap);
         }
-        if class == Class::Immediately && !self.immediate_used {
-            self.immediate_used = true;
-            let Some((from, to)) = window else { return Some(Duration::ZERO) };
-            let [from, to] = [from, to].map(|moment| milliseconds(moment.min(config.retry_after_cap)));
-            return Some(Duration::from_millis(from + self.random.up_to(to.saturating_sub(from))));
+        if class == Class::Immediately && !std::mem::replace(&mut self.immediate_used, true) {
+            return Some(Duration::ZERO);
         }
+        Some(self.jitter(config))
+    }
+
+    /// How long to wait after a `drain` until the next connection is opened: it counts as the end of the old one, which
+    /// need not be waited for (clauses `drain.next`, `backoff.immediate`).
+    pub(super) fn drained(
+        &mut self,
+        config: &ClientConfig,
+        window: (Duration, Duration),
+        ready_since: Option<Instant>,
+        now: Instant,
+    ) -> Duration {
+        self.ended(config, ready_since, now);
+        if std::mem::replace(&mut self.immediate_used, true) {
+            return self.jitter(config);
+        }
+        let [from, to] = [window.0, window.1].map(|moment| milliseconds(moment.min(config.retry_after_cap)));
+        Duration::from_millis(from + self.random.up_to(to.saturating_sub(from)))
+    }
+
+    /// A connection is over: one that was ready for long enough forgets what was before (clause `backoff.reset`).
+    pub(super) fn ended(&mut self, config: &ClientConfig, ready_since: Option<Instant>, now: Instant) {
+        if ready_since.is_some_and(|since| now.saturating_since(since) >= config.stable_after) {
+            self.failures = 0;
+            self.immediate_used = false;
+        }
+    }
+
+    fn jitter(&mut self, config: &ClientConfig) -> Duration {
         let bound = match self.failures {
             0 => milliseconds(config.backoff_first),
             failures => {
@@ -80,6 +100,6 @@ impl Backoff {
             }
         };
         self.failures += 1;
-        Some(Duration::from_millis(self.random.up_to(bound)))
+        Duration::from_millis(self.random.up_to(bound))
     }
 }

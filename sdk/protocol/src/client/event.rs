@@ -21,6 +21,8 @@ pub enum Command {
         number: u64,
         /// Subprotocols to offer, in this order. The second, if any, carries the token: keep it out of logs.
         protocols: Vec<String>,
+        /// Where to, if not to the address that the application gave: the server named another that may be followed.
+        address: Option<String>,
     },
     /// Write a text message.
     Transmit {
@@ -175,6 +177,8 @@ pub struct StateChange {
     pub connection: Option<String>,
     /// The number of this attempt to connect, from 1.
     pub attempt: u64,
+    /// Whether the server goes away, and the next connection is being opened while this one goes on.
+    pub handover: bool,
     /// When the next attempt begins, if one is waited for.
     pub retry_at: Option<Instant>,
     /// The close code of the connection that ended, if one did.

@@ -1,5 +1,7 @@
-//! The client's end: [`Client`] is what outlives connections, and drives one connection at a time.
+//! The client's end: [`Client`] is what outlives connections, and drives one connection, or two while
+//! the server of the first goes away.
 
+mod address;
 mod backoff;
 mod connection;
 mod event;

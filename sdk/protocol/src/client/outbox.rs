@@ -118,11 +118,12 @@ impl Outbox {
         self.waiting.insert(place.min(self.waiting.len()), entry);
     }
 
-    /// The connection is gone: nothing is on the wire, and what was given up is forgotten.
-    pub(super) fn detach(&mut self) {
+    /// The connection is gone: nothing is on the wire, and what was given up is forgotten. `counts`: it ended, and was not
+    /// left for another.
+    pub(super) fn detach(&mut self, counts: bool) {
         self.written.retain(|entry| !entry.given_up);
         // Sends are processed in order: only the oldest can be what ends connections.
-        if let Some(oldest) = self.written.first_mut().filter(|entry| entry.on_wire) {
+        if let Some(oldest) = self.written.first_mut().filter(|entry| entry.on_wire && counts) {
             oldest.losses += 1;
         }
         for entry in &mut self.written {

@@ -1,12 +1,16 @@
 //! What outlives a connection: the sends, the answers, the inbox, the session itself, and the will to come back.
 
 mod announcing;
+mod attempt;
 mod dialling;
 mod ending;
 mod flush;
+mod former;
+mod handover;
 mod inbound;
 mod readiness;
 
+use super::address;
 use super::backoff::Backoff;
 use super::connection::{Connection, Inbound};
 use super::event::{
@@ -26,6 +30,8 @@ use crate::stage::Stage;
 use crate::text::joined;
 use crate::time::{Duration, Instant, earliest};
 use crate::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL, base64url};
+use attempt::{Attempt, Phase};
+use former::{Former, Parting};
 
 /// How many connections may end on the oldest undecided send before it is given up (clause `send.three_connections`).
 const MAX_LOSSES: u32 = 3;
@@ -52,11 +58,22 @@ const MAX_KEY_BYTES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Client {
     config: ClientConfig,
-    phase: Phase,
-    connection: Option<Connection>,
+    /// The connection that the application's messages go through, or what will become it.
+    current: Attempt,
+    /// What takes its place while its server goes away (clause `drain.next`).
+    next: Option<Box<Attempt>>,
+    /// When that begins.
+    handover_at: Option<Instant>,
+    /// Where that goes, if the server named a place that may be followed.
+    alternate: Option<String>,
+    /// What was left together with its session, and still decides what was written there.
+    former: Option<Box<Former>>,
+    /// The number of the latest attempt.
     number: u64,
-    hello_rides: bool,
-    token: Option<Auth>,
+    /// Whether the last upgrade that was tried worked, so that the next may carry the hello.
+    upgrade_works: bool,
+    /// An attempt of this client came after that of `current`: to be fenced is its doing.
+    superseded: bool,
     session: Option<Session>,
     /// Whom the last ready belonged to.
     subject: Option<String>,
@@ -65,7 +82,6 @@ pub struct Client {
     outbox: Outbox,
     answers: Vec<OpenAnswer>,
     backoff: Backoff,
-    ready_since: Option<Instant>,
     progress_deadline: Option<Instant>,
     closing: Option<Instant>,
     last_stage: Stage,
@@ -77,16 +93,6 @@ pub struct Client {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Phase {
-    Idle,
-    AskingToken { deadline: Instant },
-    Dialling { deadline: Instant },
-    Open,
-    Waiting { until: Instant },
-    Ended,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Session {
     id: String,
     token: String,
@@ -95,7 +101,10 @@ struct Session {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Inbox {
+    /// The last offset that the application has.
     held: u64,
+    /// The last one that came on this connection, or that its hello named.
+    seen: u64,
     told: u64,
     untold_bytes: u64,
     deadline: Option<Instant>,
@@ -139,11 +148,14 @@ impl Client {
     pub fn new(config: ClientConfig, seed: u64) -> Self {
         Self {
             config,
-            phase: Phase::Idle,
-            connection: None,
+            current: Attempt::new(0, Phase::Idle),
+            next: None,
+            handover_at: None,
+            alternate: None,
+            former: None,
             number: 0,
-            hello_rides: true,
-            token: None,
+            upgrade_works: true,
+            superseded: false,
             session: None,
             subject: None,
             next_id: 1,
@@ -151,7 +163,6 @@ impl Client {
             outbox: Outbox::default(),
             answers: Vec::new(),
             backoff: Backoff::new(seed),
-            ready_since: None,
             progress_deadline: None,
             closing: None,
             last_stage: Stage::Connecting,
@@ -165,8 +176,8 @@ impl Client {
 
     /// Begins to connect; does nothing if that was done before.
     pub fn connect(&mut self, now: Instant) {
-        if self.phase == Phase::Idle {
-            self.attempt(now);
+        if self.current.phase == Phase::Idle {
+            self.retry(now, self.current.number);
             self.announce();
         }
     }
@@ -176,7 +187,7 @@ impl Client {
     pub fn send(&mut self, now: Instant, handle: u64, event: &str, payload: Payload, options: SendOptions) {
         let bytes = payload.size();
         let age = options.expire_after.map_or(self.config.queue_age, |age| age.min(self.config.queue_age));
-        let refusal = if self.phase == Phase::Ended || self.closing.is_some() {
+        let refusal = if self.current.phase == Phase::Ended || self.closing.is_some() {
             Some(Rejection::local("closed", "the client is closed", false))
         } else if options.fail_fast && !self.state().is_ready() {
             let message = joined(&["the server is not ready: ", self.state().name()]);
@@ -227,7 +238,7 @@ impl Client {
         }
         answer.cancelled = true;
         let re = answer.id;
-        if let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready).filter(|ready| ready.answers) {
+        if let Some(mut ready) = self.current.ready().filter(|ready| ready.answers && re > 0) {
             ready.write(&ClientFrame::Cancel { re });
         }
     }
@@ -239,7 +250,7 @@ impl Client {
             if let Some(entry) = outbox::take(&mut self.outbox.waiting, index) {
                 self.settle_unwritten(&entry, "given_up", Outcome::Refused(refusal));
             }
-        } else if let Some(entry) = self.outbox.give_up(handle) {
+        } else if let Some(entry) = self.outbox.give_up(handle).or_else(|| self.give_up_former(handle)) {
             self.settle(&entry, Outcome::Unknown { code: "given_up" });
         }
         self.flush(now);
@@ -249,27 +260,30 @@ impl Client {
 
     /// Ends the session: refuses new sends, lets what is under way be decided until `deadline`, then says `bye`.
     pub fn close(&mut self, now: Instant, deadline: Duration) {
-        if self.phase == Phase::Ended {
+        if self.current.phase == Phase::Ended {
             return;
         }
         self.closing = Some(self.closing.map_or(now + deadline, |earlier| earlier.min(now + deadline)));
+        // What has not reached a server need not any more; what has may have the session already.
+        self.handover_at = None;
+        self.next = self.next.take().filter(|next| next.has_socket());
         self.finish_closing(now);
+        self.announce();
     }
 
     /// Answers [`Command::AskToken`].
     pub fn provide_token(&mut self, now: Instant, number: u64, token: TokenResult) {
-        if number != self.number || !matches!(self.phase, Phase::AskingToken { .. }) {
-            return;
-        }
+        let asking = |attempt: &&mut Attempt| matches!(attempt.phase, Phase::AskingToken { .. });
+        let Some(attempt) = self.attempt(number).filter(asking) else { return };
         match token {
             Ok(token) => {
-                self.token = token;
-                self.dial(now);
+                attempt.token = token;
+                self.dial(now, number);
             }
             Err(failure) => {
                 let class = if failure.fatal { Class::Stop } else { Class::Backoff };
                 let reason = joined(&["no token: ", &failure.message]);
-                self.lost(now, Loss { class, ..Loss::local(close::TOKEN_MISSING, reason) });
+                self.lost(now, number, Loss { class, ..Loss::local(close::TOKEN_MISSING, reason) });
             }
         }
         self.announce();
@@ -277,9 +291,9 @@ impl Client {
 
     /// The page became visible, the network changed or the machine woke up: probes the connection, or retries now.
     pub fn wake(&mut self, now: Instant) {
-        match (&self.phase, &mut self.connection) {
+        match (&self.current.phase, &mut self.current.connection) {
             (Phase::Waiting { .. }, _) => {
-                self.attempt(now);
+                self.retry(now, self.current.number);
                 self.announce();
             }
             (_, Some(connection)) => connection.probe(now + self.config.probe_timeout),
@@ -289,45 +303,53 @@ impl Client {
 
     /// The WebSocket handshake is done, and the server selected `protocol`.
     pub fn handle_open(&mut self, now: Instant, number: u64, protocol: &str) {
-        if number != self.number || !matches!(self.phase, Phase::Dialling { .. }) {
-            return;
-        }
-        if protocol != SUBPROTOCOL {
+        let dialling = |attempt: &&mut Attempt| matches!(attempt.phase, Phase::Dialling { .. });
+        let Some(attempt) = self.attempt(number).filter(dialling) else { return };
+        let greeted = attempt.hello_rides;
+        if protocol == SUBPROTOCOL {
+            let hello = if greeted { None } else { Some(self.hello(number)) };
+            let connection = Connection::new(&self.config, now, number, hello);
+            if let Some(attempt) = self.attempt(number) {
+                attempt.phase = Phase::Open;
+                attempt.connection = Some(connection);
+            }
+        } else {
             let reason = "the server does not select `readywire.v1`: readiness would be unconfirmed";
-            self.drop_connection(now, Loss { class: Class::Stop, ..Loss::local(4006, reason) });
-            return;
+            self.drop_connection(now, number, Loss { class: Class::Stop, ..Loss::local(4006, reason) });
         }
-        let hello = if self.hello_rides { None } else { Some(ClientFrame::Hello(Box::new(self.hello())).encode()) };
-        self.phase = Phase::Open;
-        self.connection = Some(Connection::new(&self.config, now, number, hello));
         self.announce();
     }
 
     /// A text message came.
     pub fn handle_message(&mut self, now: Instant, number: u64, text: &str) {
-        let Some(connection) = self.connection.as_mut().filter(|connection| connection.number == number) else {
+        let is_current = self.current.number == number;
+        let attempt = attempt::find(&mut self.current, &mut self.next, number);
+        if let Some(connection) = attempt.and_then(|attempt| attempt.connection.as_mut()) {
+            let result = match connection.handle_message(&self.config, now, text) {
+                Err(misbehaved) => Err(misbehaved),
+                Ok(Inbound::StageChanged) if is_current => {
+                    self.last_stage = connection.stage;
+                    self.last_pending = connection.pending.clone();
+                    self.release_held();
+                    Ok(())
+                }
+                Ok(Inbound::Handled | Inbound::StageChanged) => Ok(()),
+                Ok(Inbound::Ready(ready)) => self.confirmed(now, number, *ready),
+                // Before `ready` there are none, so that they come to the current one alone.
+                Ok(Inbound::Application(frame)) => self.application(now, frame),
+                Ok(Inbound::Bye(bye)) => {
+                    // The first reason learned; a close frame is the answer, and nothing else (clause `close.bye_first`).
+                    self.cut_connection(now, number, Loss::told(bye));
+                    Ok(())
+                }
+            };
+            if let Err(misbehaved) = result {
+                self.violated(now, number, misbehaved);
+            }
+        } else if self.is_former(number) {
+            self.former_says(now, text);
+        } else {
             return;
-        };
-        let inbound = connection.handle_message(&self.config, now, text);
-        let result = match inbound {
-            Err(misbehaved) => Err(misbehaved),
-            Ok(Inbound::Handled) => Ok(()),
-            Ok(Inbound::StageChanged) => {
-                self.last_stage = connection.stage;
-                self.last_pending = connection.pending.clone();
-                self.release_held();
-                Ok(())
-            }
-            Ok(Inbound::Ready(ready)) => self.begin(now, *ready),
-            Ok(Inbound::Application(frame)) => self.application(now, frame),
-            Ok(Inbound::Bye(bye)) => {
-                // The first reason learned; a close frame is the answer, and nothing else (clause `close.bye_first`).
-                self.cut_connection(now, Loss::told(bye));
-                Ok(())
-            }
-        };
-        if let Err(misbehaved) = result {
-            self.violated(now, misbehaved);
         }
         self.flush(now);
         self.finish_closing(now);
@@ -336,10 +358,11 @@ impl Client {
 
     /// The socket is gone, or never came to be. `None` stands for an end without a close frame.
     pub fn handle_closed(&mut self, now: Instant, number: u64, frame: Option<CloseFrame>) {
-        if number != self.number || !matches!(self.phase, Phase::Dialling { .. } | Phase::Open) {
-            return;
+        if self.is_former(number) {
+            return self.former_is_gone(now, Parting::Gone);
         }
-        let dialling = matches!(self.phase, Phase::Dialling { .. });
+        let Some(attempt) = self.attempt(number).filter(|attempt| attempt.has_socket()) else { return };
+        let dialling = matches!(attempt.phase, Phase::Dialling { .. });
         let mut loss = match frame {
             Some(frame) => Loss::local(frame.code, frame.reason),
             None if dialling => Loss::local(1006, ""),
@@ -348,34 +371,33 @@ impl Client {
         if dialling && loss.reason.is_empty() {
             loss.reason = "the WebSocket could not be opened".to_owned();
         }
-        self.lost(now, loss);
+        self.lost(now, number, loss);
         self.announce();
     }
 
     /// The deadline that `poll_timeout` named may have passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         for entry in self.outbox.expired(now) {
             let outcome = entry.refusal.clone().map_or(Outcome::Expired, Outcome::Refused);
             self.settle_unwritten(&entry, "session_lost", outcome);
         }
-        match self.phase {
-            Phase::AskingToken { deadline } if deadline <= now => {
-                self.lost(now, Loss { class: Class::Backoff, ..Loss::local(close::TOKEN_MISSING, "no token in time") });
-            }
-            Phase::Dialling { deadline } if deadline <= now => {
-                self.drop_connection(now, Loss::local(1006, "the WebSocket did not open in time"));
-            }
-            Phase::Waiting { until } if until <= now => self.attempt(now),
-            _ => {}
-        }
-        if self.inbox.deadline.is_some_and(|deadline| deadline <= now) {
+        if due(self.inbox.deadline) {
             self.tell_taken();
         }
-        if self.connection.as_ref().and_then(Connection::deadline).is_some_and(|deadline| deadline <= now) {
-            self.silent(now);
+        let next = self.next.as_ref().map(|next| next.number);
+        for number in [Some(self.current.number), next].into_iter().flatten() {
+            self.attempt_due(now, number);
         }
-        if self.progress_deadline.is_some_and(|deadline| deadline <= now) {
-            self.drop_connection(now, Loss::local(close::NO_PROGRESS, "no send was decided for too long"));
+        if due(self.handover_at) {
+            self.hand_over(now);
+        }
+        if due(self.progress_deadline) {
+            let loss = Loss::local(close::NO_PROGRESS, "no send was decided for too long");
+            self.drop_connection(now, self.current.number, loss);
+        }
+        if due(self.former.as_ref().and_then(|former| former.deadline())) {
+            self.former_is_gone(now, Parting::Leave);
         }
         self.finish_closing(now);
         self.announce();
@@ -386,30 +408,34 @@ impl Client {
         if let Some(command) = self.commands.pop() {
             return Some(command);
         }
-        let connection = self.connection.as_mut()?;
-        let number = connection.number;
-        connection.poll_transmit().map(|text| Command::Transmit { number, text })
+        let Self { current, next, former, .. } = self;
+        let next = next.as_mut().and_then(|next| next.connection.as_mut());
+        let former = former.as_mut().map(|former| &mut former.connection);
+        [current.connection.as_mut(), next, former].into_iter().flatten().find_map(|connection| {
+            let number = connection.number;
+            connection.poll_transmit().map(|text| Command::Transmit { number, text })
+        })
     }
 
     /// When `handle_timeout` is to be called, if nothing comes before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let phase = match self.phase {
-            Phase::Idle | Phase::Open => None,
-            Phase::Ended => return None,
-            Phase::AskingToken { deadline } | Phase::Dialling { deadline } => Some(deadline),
-            Phase::Waiting { until } => Some(until),
-        };
-        let mut next = earliest(phase, self.outbox.next_expiry());
+        if self.current.phase == Phase::Ended {
+            return None;
+        }
+        let mut earliest_of_all = self.outbox.next_expiry();
         for deadline in [
-            self.connection.as_ref().and_then(Connection::deadline),
+            self.current.deadline(),
+            self.next.as_ref().and_then(|next| next.deadline()),
+            self.handover_at,
+            self.former.as_ref().and_then(|former| former.deadline()),
             self.inbox.deadline,
             self.progress_deadline,
             self.closing,
         ] {
-            next = earliest(next, deadline);
+            earliest_of_all = earliest(earliest_of_all, deadline);
         }
-        next
+        earliest_of_all
     }
 
     /// What happened, for the application.
@@ -419,7 +445,7 @@ impl Client {
 
     /// The state now.
     pub fn state(&self) -> ClientState {
-        match (&self.phase, &self.connection) {
+        match (&self.current.phase, &self.current.connection) {
             (Phase::Ended, _) => ClientState::Closed,
             (_, Some(connection)) => ClientState::of(connection.stage),
             _ => ClientState::Connecting,
@@ -428,6 +454,7 @@ impl Client {
 
     /// Sends without an outcome: those waiting and those written.
     pub fn unsettled(&self) -> usize {
-        self.outbox.waiting.len() + self.outbox.written.iter().filter(|entry| !entry.given_up).count()
+        let former = self.former.as_ref().map_or(0, |former| former.written.len());
+        self.outbox.waiting.len() + self.outbox.written.iter().filter(|entry| !entry.given_up).count() + former
     }
 }

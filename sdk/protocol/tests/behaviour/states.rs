@@ -29,6 +29,7 @@ fn every_change_is_told_with_what_is_known() {
         reason: None,
         connection: None,
         attempt: 1,
+        handover: false,
         retry_at: None,
         code: None,
     };

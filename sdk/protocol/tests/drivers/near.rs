@@ -23,15 +23,28 @@ pub(crate) struct Near {
     /// The connection that was dialled last, and what it offered.
     pub(crate) number: u64,
     pub(crate) protocols: Vec<String>,
+    /// The address that it was sent to, if that is not the one that it was given.
+    pub(crate) address: Option<String>,
     /// What was written and not looked at yet.
     pub(crate) written: Vec<ClientFrame>,
+    /// The connections that it was written on.
+    written_on: Vec<u64>,
     /// How the client closed the latest connection.
     pub(crate) closed: Option<(u16, String)>,
     /// What was told and not looked at yet.
     pub(crate) events: Vec<ClientEvent>,
+    sockets: Vec<Socket>,
+}
+
+/// One socket, from its number to its end.
+#[derive(Clone, Debug)]
+struct Socket {
+    number: u64,
     open: bool,
     heard_ready: bool,
     said_bye: bool,
+    /// How the client closed it.
+    closed: Option<(u16, String)>,
 }
 
 pub(crate) fn milliseconds(count: u64) -> Duration {
@@ -64,12 +77,12 @@ impl Near {
             asked: None,
             number: 0,
             protocols: Vec::new(),
+            address: None,
             written: Vec::new(),
+            written_on: Vec::new(),
             closed: None,
             events: Vec::new(),
-            open: false,
-            heard_ready: false,
-            said_bye: false,
+            sockets: Vec::new(),
         }
     }
 
@@ -118,7 +131,9 @@ impl Near {
     }
 
     pub(crate) fn open(&mut self) {
-        self.open = true;
+        if let Some(socket) = self.sockets.last_mut() {
+            socket.open = true;
+        }
         self.client.handle_open(self.now, self.number, SUBPROTOCOL);
         self.settle();
     }
@@ -178,8 +193,8 @@ impl Near {
     }
 
     pub(crate) fn hears_on(&mut self, number: u64, text: &str) {
-        if matches!(ServerFrame::decode(text), Ok(ServerFrame::Ready(_))) && number == self.number {
-            self.heard_ready = true;
+        if let Some(socket) = self.socket(number) {
+            socket.heard_ready |= matches!(ServerFrame::decode(text), Ok(ServerFrame::Ready(_)));
         }
         self.client.handle_message(self.now, number, text);
         self.settle();
@@ -190,9 +205,25 @@ impl Near {
     }
 
     pub(crate) fn closes(&mut self, frame: Option<CloseFrame>) {
-        self.open = false;
-        self.client.handle_closed(self.now, self.number, frame);
+        self.closes_on(self.number, frame);
+    }
+
+    pub(crate) fn closes_on(&mut self, number: u64, frame: Option<CloseFrame>) {
+        if let Some(socket) = self.socket(number) {
+            socket.open = false;
+        }
+        self.client.handle_closed(self.now, number, frame);
         self.settle();
+    }
+
+    fn socket(&mut self, number: u64) -> Option<&mut Socket> {
+        self.sockets.iter_mut().find(|socket| socket.number == number)
+    }
+
+    /// How the client closed this connection.
+    pub(crate) fn closed_on(&self, number: u64) -> Option<u16> {
+        let socket = self.sockets.iter().find(|socket| socket.number == number);
+        socket.and_then(|socket| socket.closed.as_ref()).map(|(code, _)| *code)
     }
 
     pub(crate) fn send(&mut self, handle: u64, options: SendOptions) {
@@ -230,19 +261,24 @@ impl Near {
         while let Some(command) = self.client.poll_command() {
             match command {
                 Command::AskToken { number } => self.asked = Some(number),
-                Command::Dial { number, protocols } => {
+                Command::Dial { number, protocols, address } => {
                     assert!(number > self.number, "numbers increase");
-                    (self.number, self.protocols) = (number, protocols);
-                    (self.closed, self.open, self.heard_ready, self.said_bye) = (None, false, false, false);
+                    (self.number, self.protocols, self.address, self.closed) = (number, protocols, address, None);
+                    let (open, heard_ready, said_bye) = (false, false, false);
+                    self.sockets.push(Socket { number, open, heard_ready, said_bye, closed: None });
                 }
                 Command::Transmit { number, text } => self.transmit(number, &text),
                 Command::Close { number, code, reason } => {
-                    assert_eq!(number, self.number, "closes the latest connection");
-                    assert!(self.closed.is_none(), "closes once");
                     assert!(code == 1000 || (3000..5000).contains(&code), "a page cannot close with {code}");
                     assert!(reason.len() <= 123, "{reason}");
-                    self.closed = Some((code, reason));
-                    self.open = false;
+                    let latest = number == self.number;
+                    let socket = self.socket(number).expect("closes what was dialled");
+                    assert!(socket.closed.is_none(), "closes once");
+                    socket.open = false;
+                    socket.closed = Some((code, reason.clone()));
+                    if latest {
+                        self.closed = Some((code, reason));
+                    }
                 }
             }
         }
@@ -255,19 +291,29 @@ impl Near {
     }
 
     fn transmit(&mut self, number: u64, text: &str) {
-        assert!(self.open && number == self.number, "only an open socket is written to: {text}");
+        let socket = self.socket(number).filter(|socket| socket.open);
+        let socket = socket.unwrap_or_else(|| panic!("only an open socket is written to: {text}"));
         let frame = ClientFrame::decode(text).expect("the client writes what can be read");
-        assert!(!self.said_bye, "nothing is written behind a bye: {text}");
-        self.said_bye = matches!(frame, ClientFrame::Bye(_));
+        assert!(!socket.said_bye, "nothing is written behind a bye: {text}");
+        socket.said_bye = matches!(frame, ClientFrame::Bye(_));
         use ClientFrame::{Bye, Hello, Ping, Pong};
         let early = matches!(frame, Hello(_) | Ping { .. } | Pong { .. } | Bye(_));
-        assert!(early || self.heard_ready, "an application frame before ready: {text}");
+        assert!(early || socket.heard_ready, "an application frame before ready: {text}");
         self.written.push(frame);
+        self.written_on.push(number);
     }
 
     /// What was written since the last look.
     pub(crate) fn writes(&mut self) -> Vec<ClientFrame> {
+        self.written_on.clear();
         std::mem::take(&mut self.written)
+    }
+
+    /// What was written on this connection since the last look; what was written on others is passed over.
+    pub(crate) fn writes_on(&mut self, number: u64) -> Vec<ClientFrame> {
+        let numbers = std::mem::take(&mut self.written_on);
+        let frames = std::mem::take(&mut self.written).into_iter().zip(numbers);
+        frames.filter(|(_, on)| *on == number).map(|(frame, _)| frame).collect()
     }
 
     /// The sends among it.
@@ -321,7 +367,7 @@ impl Near {
 
     /// Forgets what was written and told.
     pub(crate) fn forget(&mut self) {
-        self.written.clear();
+        self.writes();
         self.events.clear();
     }
 }

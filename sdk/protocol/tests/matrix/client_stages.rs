@@ -94,7 +94,7 @@ const FRAMES: &[Row] = &[
     (r#"{"type":"unsubscribed","topic":"t"}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"publication","topic":"t","offset":1,"event":"e"}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"auth","expires_in_ms":1000}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
-    (r#"{"type":"drain","deadline_ms":1000}"#, [ACCEPTED, GATE, GATE, GATE, "", ""]),
+    (r#"{"type":"drain","deadline_ms":1000}"#, [ACCEPTED, GATE, GATE, GATE, "-> processing_ready", "-> degraded"]),
     (r#"{"type":"ping","nonce":"7"}"#, ["pong 7"; 6]),
     (r#"{"type":"pong","nonce":"7"}"#, [""; 6]),
     (r#"{"type":"bye","code":4202,"reason":"mail is gone"}"#, ["ends with 4202"; 6]),

@@ -5,21 +5,21 @@ use crate::plan::Action;
 use crate::scene::{Happening, Parcel, Scene};
 use readywire_protocol::SUBPROTOCOL;
 use readywire_protocol::client::{Client, Command, TokenFailure};
-use readywire_protocol::close::CloseFrame;
+use readywire_protocol::close::{self, CloseFrame};
 use readywire_protocol::frame::Auth;
 use readywire_protocol::json::Payload;
 
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) client: Client,
-    /// The socket that is being opened or open.
-    pub(crate) socket: Option<u64>,
+    /// The sockets that are being opened or open: two, while a server goes away.
+    pub(crate) sockets: Vec<u64>,
 }
 
 impl Device {
     pub(crate) fn new(scene: &mut Scene) -> Self {
         let seed = scene.random.draw();
-        Self { client: Client::new(scene.plan.client.clone(), seed), socket: None }
+        Self { client: Client::new(scene.plan.client.clone(), seed), sockets: Vec::new() }
     }
 
     pub(crate) fn act(&mut self, scene: &mut Scene, action: Action) {
@@ -49,18 +49,28 @@ impl Device {
         }
     }
 
+    fn has(&self, number: u64) -> bool {
+        self.sockets.contains(&number)
+    }
+
+    /// The link that the application's messages go through.
+    pub(crate) fn current(&self, scene: &Scene) -> Option<usize> {
+        let number = scene.watch.current;
+        if self.has(number) { scene.link(number) } else { None }
+    }
+
     /// Something came from the network.
     pub(crate) fn read(&mut self, scene: &mut Scene, link: usize, parcel: Parcel) {
         let number = scene.links[link].number;
-        if self.socket != Some(number) {
+        if !self.has(number) {
             // The driver has forgotten the socket; the core must not mind what it still brings.
             scene.watch.saw(Sight::OldNumber);
         }
         match parcel {
             Parcel::Open => self.client.handle_open(scene.now, number, SUBPROTOCOL),
             Parcel::Text(text) => {
-                if self.socket == Some(number) {
-                    scene.watch.client_read(link, &text);
+                if self.has(number) {
+                    scene.watch.client_read(link, number, &text);
                 }
                 self.client.handle_message(scene.now, number, &text);
             }
@@ -71,9 +81,7 @@ impl Device {
     /// The socket is gone.
     pub(crate) fn notice(&mut self, scene: &mut Scene, number: u64, frame: Option<CloseFrame>) {
         scene.watch.note_line(|| format!("client's socket {number} is closed: {frame:?}"));
-        if self.socket == Some(number) {
-            self.socket = None;
-        }
+        self.sockets.retain(|open| *open != number);
         if let Some(link) = scene.link(number) {
             scene.links[link].up = false;
         }
@@ -96,12 +104,14 @@ impl Device {
             scene.watch.command(&command);
             match command {
                 Command::AskToken { number } => ask_token(scene, number),
-                Command::Dial { number, protocols } => {
-                    self.socket = Some(number);
+                Command::Dial { number, protocols, .. } => {
+                    self.sockets.push(number);
+                    let most = self.sockets.len() <= 2;
+                    scene.watch.require(most, "at most two connections at a time", || format!("{:?}", self.sockets));
                     dial(scene, number, &protocols, processes_up);
                 }
                 Command::Transmit { number, text } => {
-                    let link = scene.link(number).filter(|_| self.socket == Some(number));
+                    let link = scene.link(number).filter(|_| self.has(number));
                     scene.watch.require(link.is_some(), "only an open socket is written to", || text.clone());
                     let Some(link) = link else { continue };
                     scene.watch.client_wrote(link, &text);
@@ -116,8 +126,11 @@ impl Device {
                         4210 => scene.watch.saw(Sight::NoProgress),
                         _ => {}
                     }
-                    self.socket = None;
+                    self.sockets.retain(|open| *open != number);
                     if let Some(link) = scene.link(number) {
+                        if code == close::MOVED {
+                            scene.watch.left(link);
+                        }
                         scene.write_to_server(link, Parcel::Close(CloseFrame { code, reason }));
                     }
                 }
@@ -126,7 +139,7 @@ impl Device {
         while let Some(event) = self.client.poll_event() {
             scene.watch.event(&event);
         }
-        let link = self.socket.and_then(|number| scene.link(number));
+        let link = self.current(scene);
         scene.watch.client_state(link, self.client.state(), self.client.unsettled());
     }
 }

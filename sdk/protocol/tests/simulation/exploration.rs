@@ -222,7 +222,7 @@ impl Small {
         while let Some(command) = self.client.poll_command() {
             match command {
                 Command::AskToken { number } => self.client.provide_token(self.now, number, Ok(None)),
-                Command::Dial { number, protocols } => self.lines.push(Line {
+                Command::Dial { number, protocols, .. } => self.lines.push(Line {
                     number,
                     server: None,
                     to_server: [Word::Upgrade(protocols)].into(),

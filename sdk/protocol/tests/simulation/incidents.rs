@@ -68,11 +68,18 @@ impl Cluster {
             return;
         }
         scene.watch.saw(Sight::Drained);
+        // Its place may be taken by another before its last connection has ended.
+        let deadline = Duration::from_millis(*scene.random.pick(&[250, 250, 2_000, 8_000]));
+        let window = (Duration::ZERO, scene.random.millis(0, 500));
+        let repeats = scene.random.chance(20);
         for owner in self.owners(|peer| peer.process == process) {
-            scene.later(Duration::from_millis(250), Happening::Server(Chore::DrainOver { owner }));
+            scene.later(deadline, Happening::Server(Chore::DrainOver { owner }));
             self.with(scene, owner, |_, _, peer| {
                 if peer.core.stage().is_ready() {
-                    peer.core.drain(Duration::from_millis(250), (Duration::ZERO, Duration::from_millis(500)));
+                    peer.core.drain(deadline, window);
+                    if repeats {
+                        peer.core.drain(deadline, window);
+                    }
                 } else {
                     peer.core.refuse(close::DRAINING, "the server is going away", None);
                 }

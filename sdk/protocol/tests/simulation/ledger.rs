@@ -108,6 +108,13 @@ impl Watch {
         });
     }
 
+    /// The connection on which this send was the oldest did not end: it was left.
+    pub(crate) fn excused(&mut self, session: &str, id: u64) {
+        if let Some(tries) = self.ledger.tries.get_mut(&(session.to_owned(), id)) {
+            *tries = tries.saturating_sub(1);
+        }
+    }
+
     /// A connection got the session.
     pub(crate) fn bound(&mut self, session: &str, owner: u64) {
         self.ledger.bound.entry(session.to_owned()).or_default().0 = owner;

@@ -199,8 +199,8 @@ impl Plan {
             let down = random.millis(10, 4_000);
             incidents.push((millis(random.between(0, end)), Incident::Disaster { down }));
         }
-        for _ in 0..random.rate(20, 2) {
-            let (process, down) = (random.between(0, last) as usize, random.millis(300, 3_000));
+        for _ in 0..random.rate(30, 3) {
+            let (process, down) = (random.between(0, last) as usize, random.millis(0, 3_000));
             incidents.push((millis(random.between(0, end)), Incident::Drain { process, down }));
         }
         for _ in 0..random.rate(40, 20) {

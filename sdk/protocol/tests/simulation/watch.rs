@@ -39,6 +39,10 @@ pub(crate) struct Watch {
     wires: Vec<Wire>,
     attempts: VecDeque<Instant>,
     asked: u64,
+    /// The number of the connection that the client says it is on.
+    pub(crate) current: u64,
+    /// A handover is under way, and so many attempts were made for it.
+    handover: Option<u64>,
     /// The last upgrade that was tried brought no ACCEPTED.
     upgrade_failed: bool,
     /// The server asked to wait until then.
@@ -62,6 +66,8 @@ impl Watch {
             wires: Vec::new(),
             attempts: VecDeque::new(),
             asked: 0,
+            current: 0,
+            handover: None,
             upgrade_failed: false,
             not_before: None,
             end: None,
@@ -109,9 +115,9 @@ impl Watch {
         &mut self.wires[link]
     }
 
-    /// Whether the client waits for a decision on this id, on its latest connection.
+    /// Whether the client waits for a decision on this id, on its latest connections.
     pub(crate) fn is_flying(&self, id: u64) -> bool {
-        self.wires.last().is_some_and(|wire| wire.is_flying(id))
+        self.wires.iter().rev().take(2).any(|wire| wire.is_flying(id))
     }
 
     /// A command of the client.
@@ -121,9 +127,15 @@ impl Watch {
             Command::AskToken { number } => {
                 self.require(*number > self.asked, "numbers of attempts increase", || number.to_string());
                 self.asked = *number;
+                if let Some(attempts) = &mut self.handover {
+                    *attempts += 1;
+                    if *attempts > 1 {
+                        self.saw(Sight::NextFailed);
+                    }
+                }
                 self.attempted();
             }
-            Command::Dial { number, protocols } => {
+            Command::Dial { number, protocols, .. } => {
                 self.coverage.connections += 1;
                 self.require(*number == self.asked, "the token provider is asked at every attempt", || {
                     number.to_string()
@@ -196,6 +208,17 @@ impl Watch {
         }
     }
 
+    /// The client leaves a connection for another that is ready: that one counts for nothing against what it wrote.
+    pub(crate) fn left(&mut self, link: usize) {
+        self.saw(Sight::HandedOver);
+        if self.wire(link).has_flight() {
+            self.saw(Sight::HandedOverInFlight);
+        }
+        if let Some((session, id)) = self.wire(link).oldest() {
+            self.excused(&session, id);
+        }
+    }
+
     pub(crate) fn server_read(&mut self, link: usize, text: &str) {
         self.note_line(|| format!("  link {link} to server: {text}"));
         if let Ok(frame) = ClientFrame::decode(text) {
@@ -229,10 +252,11 @@ impl Watch {
         }
     }
 
-    pub(crate) fn client_read(&mut self, link: usize, text: &str) {
+    pub(crate) fn client_read(&mut self, link: usize, number: u64, text: &str) {
         self.note_line(|| format!("  link {link} to client: {text}"));
         if let Ok(frame) = ServerFrame::decode(text) {
-            self.upgrade_failed = false;
+            // The old connection tells nothing of the upgrade of the next.
+            self.upgrade_failed &= number != self.asked;
             self.wire(link).client_read(&frame);
             match frame {
                 ServerFrame::Ready(ready) => {
@@ -271,7 +295,16 @@ impl Watch {
         self.note_line(|| format!("client  {event:?}"));
         let over = self.end.is_some();
         match event {
-            ClientEvent::State(_) | ClientEvent::Held { .. } => {}
+            ClientEvent::Held { .. } => {}
+            ClientEvent::State(change) => {
+                self.current = change.attempt;
+                let pause = change.handover && !change.state.is_ready();
+                self.require(!pause, "a handover is no pause", || format!("{change:?}"));
+                let before = std::mem::replace(&mut self.handover, change.handover.then_some(0));
+                if before.is_some() && !change.state.is_ready() && change.state != ClientState::Closed {
+                    self.saw(Sight::OldEndedFirst);
+                }
+            }
             ClientEvent::Session { id, resumed } => self.session(id, *resumed),
             ClientEvent::InFlight { handle, id } => self.in_flight(*handle, *id),
             ClientEvent::Settled { handle, outcome } => {

@@ -28,6 +28,7 @@ pub(crate) struct Wire {
     pub(crate) ready_read: Option<(Limits, String)>,
     /// Sends that the client wrote and that it has read no decision of: ids and bytes.
     flight: VecDeque<(u64, u64)>,
+    first_id: Option<u64>,
     last_id: u64,
     /// The highest id that the server has read here.
     read_id: u64,
@@ -59,6 +60,7 @@ impl Wire {
                     ClientFrame::Send(send) => {
                         require(send.id > self.last_id, "ids strictly increase", || text.to_owned())?;
                         self.last_id = send.id;
+                        self.first_id.get_or_insert(send.id);
                         let bytes = send.payload.size();
                         let room = (self.flight.len() as u64) < limits.max_in_flight;
                         let sum: u64 = self.flight.iter().map(|(_, bytes)| bytes).sum();
@@ -180,6 +182,17 @@ impl Wire {
     /// Whether the client has written a send here.
     pub(crate) fn has_sends(&self) -> bool {
         self.last_id > 0
+    }
+
+    /// The first send that the client wrote here, and its session.
+    pub(crate) fn oldest(&self) -> Option<(String, u64)> {
+        let (_, session) = self.ready_read.as_ref()?;
+        Some((session.clone(), self.first_id?))
+    }
+
+    /// Whether the client waits for decisions.
+    pub(crate) fn has_flight(&self) -> bool {
+        !self.flight.is_empty()
     }
 
     /// Whether the client waits for a decision on this id.

@@ -77,7 +77,7 @@ impl World {
     fn is_settled(&self) -> bool {
         let over = self.device.client.state() == ClientState::Closed;
         // A connection that only seems to live has to be noticed, too.
-        let link = self.device.socket.and_then(|number| self.scene.link(number));
+        let link = self.device.current(&self.scene);
         let alive = link
             .is_some_and(|link| self.scene.reaches_client(link) && self.cluster.serves(self.scene.links[link].owner));
         let idle = alive

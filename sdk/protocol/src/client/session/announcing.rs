@@ -5,8 +5,8 @@ use super::*;
 impl Client {
     pub(super) fn announce(&mut self) {
         let state = self.state();
-        let connection = self.connection.as_ref();
-        let waiting = match self.phase {
+        let connection = self.current.connection.as_ref();
+        let waiting = match self.current.phase {
             Phase::Waiting { until } => Some(until),
             _ => None,
         };
@@ -23,7 +23,8 @@ impl Client {
                 (None, None) => None,
             },
             connection: connection.and_then(|connection| connection.id.clone()),
-            attempt: self.number,
+            attempt: self.current.number,
+            handover: self.handover_at.is_some() || self.next.is_some(),
             retry_at: waiting,
             code: ended.map(|(code, _)| *code),
         };

@@ -5,7 +5,7 @@ use super::*;
 impl Client {
     /// Writes what the window allows: first what was written before and is undecided, then what waits.
     pub(super) fn flush(&mut self, now: Instant) {
-        let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready) else { return };
+        let Some(mut ready) = self.current.ready() else { return };
         let limits = ready.limits;
         let (resume, answers) = (ready.resume, ready.answers);
         let unfit = |entry: &Entry, text: &str| {

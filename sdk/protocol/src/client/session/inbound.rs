@@ -21,14 +21,12 @@ impl Client {
                 if refusal.id > self.outbox.highest_written {
                     return Err(PeerMisbehaved::new(Clause::AckNotAboveSent, "a nack above every id written"));
                 }
-                self.refused(refusal)?;
+                self.refused(refusal);
                 self.release_held();
             }
             ServerFrame::Message(message) if self.session.is_some() => return self.message(now, message),
-            ServerFrame::Drain { reconnect_after_ms, .. } => {
-                if let [from, to] = reconnect_after_ms[..] {
-                    self.backoff.window = Some((Duration::from_millis(from), Duration::from_millis(to)));
-                }
+            ServerFrame::Drain { reconnect_after_ms, alternate, .. } => {
+                self.drained(now, &reconnect_after_ms, alternate);
             }
             _ => {
                 let found = "a frame of a level that was not agreed";
@@ -39,20 +37,25 @@ impl Client {
     }
 
     pub(super) fn message(&mut self, now: Instant, message: Message) -> Result<(), PeerMisbehaved> {
-        if message.offset <= self.inbox.held {
+        if message.offset <= self.inbox.seen {
             return Ok(());
         }
-        if message.offset != self.inbox.held + 1 {
+        if message.offset != self.inbox.seen + 1 {
             return Err(PeerMisbehaved::new(Clause::InboxOffset, "an offset of the inbox is missing"));
         }
-        self.inbox.held = message.offset;
+        self.inbox.seen = message.offset;
         self.inbox.untold_bytes += message.payload.size();
         let Window { messages, bytes } = self.config.window;
-        if self.inbox.held - self.inbox.told >= messages.div_ceil(2) || self.inbox.untold_bytes >= bytes / 2 {
+        if self.inbox.seen - self.inbox.told >= messages.div_ceil(2) || self.inbox.untold_bytes >= bytes / 2 {
             self.tell_taken();
         } else if self.inbox.deadline.is_none() {
             self.inbox.deadline = Some(now + self.config.taken_delay);
         }
+        if message.offset <= self.inbox.held {
+            // It came on the connection before, after the hello of this one. It takes its place in the window all the same.
+            return Ok(());
+        }
+        self.inbox.held = message.offset;
         let Message { offset, event, payload, re, end, error } = message;
         let Some(re) = re else {
             self.events.push(ClientEvent::Message { offset, event, payload });
@@ -74,12 +77,14 @@ impl Client {
 
     pub(super) fn tell_taken(&mut self) {
         self.inbox.deadline = None;
-        if self.inbox.told == self.inbox.held {
+        // A hello that is on its way names less, and the server would find that it cannot resume from there.
+        let held_back = self.next.as_ref().is_some_and(|next| next.inbox.is_some());
+        if self.inbox.told == self.inbox.seen || held_back {
             return;
         }
-        let Some(mut ready) = self.connection.as_mut().and_then(Connection::ready) else { return };
-        ready.write(&ClientFrame::Taken { offset: self.inbox.held, topic: None });
-        self.inbox.told = self.inbox.held;
+        let Some(mut ready) = self.current.ready() else { return };
+        ready.write(&ClientFrame::Taken { offset: self.inbox.seen, topic: None });
+        self.inbox.told = self.inbox.seen;
         self.inbox.untold_bytes = 0;
     }
 
@@ -90,9 +95,15 @@ impl Client {
         }
     }
 
-    pub(super) fn refused(&mut self, refusal: Refusal) -> Result<(), PeerMisbehaved> {
-        let Some(entry) = self.outbox.take_written(refusal.id) else { return Ok(()) };
-        self.progress_deadline = None;
+    pub(super) fn refused(&mut self, refusal: Refusal) {
+        if let Some(entry) = self.outbox.take_written(refusal.id) {
+            self.progress_deadline = None;
+            self.declined(entry, refusal);
+        }
+    }
+
+    /// A written send was refused: it is offered anew, or that is its outcome.
+    pub(super) fn declined(&mut self, entry: Box<Entry>, refusal: Refusal) {
         let rejection = Rejection {
             code: refusal.code,
             message: refusal.message,
@@ -111,12 +122,11 @@ impl Client {
             }
             _ => self.settle(&entry, Outcome::Refused(rejection)),
         }
-        Ok(())
     }
 
     /// Lets go what waited for a service that works again (clause `nack.degraded`).
     pub(super) fn release_held(&mut self) {
-        let Some(connection) = &self.connection else { return };
+        let Some(connection) = &self.current.connection else { return };
         if !connection.stage.is_ready() {
             return;
         }

@@ -4,18 +4,34 @@ use super::*;
 
 impl Client {
     /// The server is ready on this connection.
-    pub(super) fn begin(&mut self, now: Instant, ready: Ready) -> Result<(), PeerMisbehaved> {
+    pub(super) fn confirmed(&mut self, now: Instant, number: u64, ready: Ready) -> Result<(), PeerMisbehaved> {
+        let is_next = self.current.number != number;
+        if let Err(misbehaved) = self.check(&ready) {
+            // A `ready` on the next connection that cannot be is that one's failure alone.
+            if misbehaved.clause == Clause::SessionReceivedRange && !is_next {
+                self.start_over(None);
+                self.session = None;
+            }
+            return Err(misbehaved);
+        }
+        if is_next {
+            self.transfer(now, &ready);
+        }
+        self.begin(now, ready);
+        Ok(())
+    }
+
+    fn begin(&mut self, now: Instant, ready: Ready) {
         self.last_stage = Stage::ProcessingReady;
         self.last_pending.clear();
         let resumed = ready.session.as_ref().is_some_and(|session| session.resumed);
         if resumed {
-            self.resume(&ready)?
+            self.resume(&ready);
         } else {
             self.start_over(ready.session.as_ref());
-            self.check_received(&ready)?;
         }
         self.backoff.ready();
-        self.ready_since = Some(now);
+        self.current.ready_since = Some(now);
         let previous = self.session.take();
         self.session = ready.session.map(|grant: SessionGrant| {
             self.events.push(ClientEvent::Session { id: grant.id.clone(), resumed });
@@ -24,8 +40,7 @@ impl Client {
             Session { id: grant.id, token: grant.token, attempt }
         });
         self.release_held();
-        if let Some(mut connection) = self.connection.as_mut().and_then(Connection::ready).filter(|ready| ready.answers)
-        {
+        if let Some(mut connection) = self.current.ready().filter(|ready| ready.answers) {
             let written = &self.outbox.written;
             for answer in self.answers.iter().filter(|answer| answer.cancelled && answer.id > 0) {
                 // What is written again brings its cancel behind it.
@@ -34,22 +49,31 @@ impl Client {
                 }
             }
         }
-        Ok(())
+    }
+
+    /// Whether this `ready` can be.
+    fn check(&self, ready: &Ready) -> Result<(), PeerMisbehaved> {
+        let mut possible = 0..=0;
+        if let Some(theirs) = ready.session.as_ref().filter(|session| session.resumed) {
+            let same = self.session.as_ref().is_some_and(|ours| ours.id == theirs.id);
+            if !same || self.subject.as_ref() != Some(&theirs.subject) {
+                return Err(PeerMisbehaved::new(Clause::SessionResumed, "resumed a session that was not asked for"));
+            }
+            possible = self.outbox.highest_acknowledged..=self.outbox.highest_written;
+        }
+        // A server that has received what was never written would answer new sends as old ones, and process none.
+        if possible.contains(&ready.received) {
+            return Ok(());
+        }
+        let found = "`received` is not between acknowledged and written";
+        Err(PeerMisbehaved::new(Clause::SessionReceivedRange, found))
     }
 
     /// The former session goes on: what is decided is settled, the rest is written again.
-    pub(super) fn resume(&mut self, ready: &Ready) -> Result<(), PeerMisbehaved> {
-        let same = match (&self.session, &ready.session) {
-            (Some(ours), Some(theirs)) => ours.id == theirs.id && self.subject.as_ref() == Some(&theirs.subject),
-            _ => false,
-        };
-        if !same {
-            return Err(PeerMisbehaved::new(Clause::SessionResumed, "resumed a session that was not asked for"));
-        }
-        self.check_received(ready)?;
+    fn resume(&mut self, ready: &Ready) {
         // Refusals first: only then does `received` settle the rest (clause `session.resumed`).
         for refusal in &ready.refused {
-            self.refused(refusal.clone())?;
+            self.refused(refusal.clone());
         }
         for entry in self.outbox.acknowledge(ready.received) {
             self.acknowledged(&entry);
@@ -65,34 +89,46 @@ impl Client {
         for entry in undecided {
             self.settle(&entry, Outcome::Unknown { code: "three_connections" });
         }
-        // The hello has told it.
-        self.inbox.told = self.inbox.held;
-        self.inbox.untold_bytes = 0;
-        Ok(())
-    }
-
-    /// A server that has received what was never written would answer new sends as old ones, and process none.
-    pub(super) fn check_received(&mut self, ready: &Ready) -> Result<(), PeerMisbehaved> {
-        if (self.outbox.highest_acknowledged..=self.outbox.highest_written).contains(&ready.received) {
-            return Ok(());
-        }
-        self.start_over(None);
-        self.session = None;
-        let found = "`received` is not between acknowledged and written";
-        Err(PeerMisbehaved::new(Clause::SessionReceivedRange, found))
+        // The hello has told this much, and the server goes on behind it.
+        let told = self.current.inbox.unwrap_or_default();
+        self.inbox = Inbox { held: self.inbox.held, seen: told, told, untold_bytes: 0, deadline: None };
     }
 
     /// A new session, or none: answers end, what was written and not decided is unknown, what was not keeps its place.
     pub(super) fn start_over(&mut self, grant: Option<&SessionGrant>) {
-        let stranger = match (&self.subject, grant) {
-            (Some(ours), Some(theirs)) => *ours != theirs.subject,
-            _ => false,
-        };
+        let stranger = self.is_stranger(grant);
         // A server without sessions knows no keys, either (clause `send.key`).
         let remembered = self.session.is_some();
+        let written = std::mem::take(&mut self.outbox.written);
+        self.give_back(written, remembered && !stranger);
+        if stranger {
+            let refusal = Rejection::local("subject_changed", "the token now belongs to somebody else", false);
+            for entry in std::mem::take(&mut self.outbox.waiting) {
+                self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal.clone()));
+            }
+        }
+        let (waiting, former) = (&self.outbox.waiting, &self.former);
+        let elsewhere = former.iter().flat_map(|former| &former.written);
+        let open: Vec<u64> = waiting.iter().chain(elsewhere).map(|entry| entry.handle).collect();
+        let (kept, lost) =
+            std::mem::take(&mut self.answers).into_iter().partition(|answer| open.contains(&answer.handle));
+        self.answers = kept;
+        for answer in &mut self.answers {
+            answer.id = 0;
+        }
+        for answer in lost {
+            self.events.push(former::session_lost(&answer));
+        }
+        self.outbox.highest_acknowledged = 0;
+        self.outbox.highest_written = 0;
+        self.inbox = Inbox::default();
+    }
+
+    /// What was written in a session that is lost: what has a key goes again, in front; of the rest nobody can tell.
+    pub(super) fn give_back(&mut self, written: Entries, remembered: bool) {
         let mut again = Entries::new();
-        for mut entry in std::mem::take(&mut self.outbox.written) {
-            if entry.key.is_some() && remembered && !stranger && !entry.given_up && entry.losses < MAX_LOSSES {
+        for mut entry in written {
+            if entry.key.is_some() && remembered && !entry.given_up && entry.losses < MAX_LOSSES {
                 entry.id = 0;
                 entry.on_wire = false;
                 entry.uncertain = true;
@@ -103,36 +139,13 @@ impl Client {
         }
         again.append(&mut self.outbox.waiting);
         self.outbox.waiting = again;
-        if stranger {
-            let refusal = Rejection::local("subject_changed", "the token now belongs to somebody else", false);
-            for entry in std::mem::take(&mut self.outbox.waiting) {
-                self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal.clone()));
-            }
-        }
-        let waiting = &self.outbox.waiting;
-        let (kept, lost) = std::mem::take(&mut self.answers)
-            .into_iter()
-            .partition(|answer| waiting.iter().any(|entry| entry.handle == answer.handle));
-        self.answers = kept;
-        for answer in &mut self.answers {
-            answer.id = 0;
-        }
-        self.end_answers(lost, "session_lost", "the session that this answer belonged to is over");
-        self.outbox.highest_acknowledged = 0;
-        self.outbox.highest_written = 0;
-        self.inbox = Inbox::default();
     }
 
-    pub(super) fn end_answers(&mut self, answers: Vec<OpenAnswer>, code: &str, message: &str) {
-        for answer in answers {
-            self.events.push(ClientEvent::Answer(AnswerPart {
-                handle: answer.handle,
-                offset: 0,
-                event: String::new(),
-                payload: Payload::null(),
-                end: true,
-                error: Some(AnswerError { code: code.to_owned(), message: message.to_owned() }),
-            }));
+    /// Whether a session belongs to somebody else than the last.
+    pub(super) fn is_stranger(&self, grant: Option<&SessionGrant>) -> bool {
+        match (&self.subject, grant) {
+            (Some(ours), Some(theirs)) => *ours != theirs.subject,
+            _ => false,
         }
     }
 }
