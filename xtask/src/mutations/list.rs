@@ -52,8 +52,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         file: "client/session/readiness.rs",
-        text: "self.ready_since = Some(now);",
-        replacement: "self.ready_since = Some(now);\n        self.next_id = ready.received + 1;",
+        text: "self.current.ready_since = Some(now);",
+        replacement: "self.current.ready_since = Some(now);\n        self.next_id = ready.received + 1;",
         breaks: "send.id_increasing: ids are used again after a reconnect",
     },
     Mutation {
@@ -64,7 +64,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         file: "client/session/readiness.rs",
-        text: "for refusal in &ready.refused {\n            self.refused(refusal.clone())?;\n        }\n",
+        text: "for refusal in &ready.refused {\n            self.refused(refusal.clone());\n        }\n",
         replacement: "",
         breaks: "session.settled: `received` settles what was refused",
     },
@@ -106,8 +106,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         file: "client/session/readiness.rs",
-        text: "self.end_answers(lost, \"session_lost\", \"the session that this answer belonged to is over\");",
-        replacement: "drop(lost);",
+        text: "self.events.push(former::session_lost(&answer));",
+        replacement: "drop(answer);",
         breaks: "session.lost: answers of a lost session stay open",
     },
     Mutation {
@@ -130,15 +130,81 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         file: "client/session/ending.rs",
-        text: "self.hello_rides = connection.is_some_and(|connection| connection.stage > Stage::Connecting);",
-        replacement: "self.hello_rides = true;",
+        text: "self.upgrade_works = self.current.upgrade_worked().unwrap_or(self.upgrade_works);",
+        replacement: "self.upgrade_works = true;",
         breaks: "upgrade.fallback: the same upgrade is tried for ever",
     },
     Mutation {
         file: "client/session.rs",
-        text: "let Some(connection) = self.connection.as_mut().filter(|connection| connection.number == number) else {",
-        replacement: "let Some(connection) = self.connection.as_mut() else {",
+        text: "let attempt = attempt::find(&mut self.current, &mut self.next, number);",
+        replacement: "let attempt = attempt::find(&mut self.current, &mut self.next, number.max(self.number));",
         breaks: "an old socket speaks for the new one",
+    },
+    Mutation {
+        file: "client/session/inbound.rs",
+        text: "if self.inbox.told == self.inbox.seen || held_back {",
+        replacement: "if self.inbox.told == self.inbox.seen {",
+        breaks: "drain.transfer: `taken` overtakes the hello that names less, and the session is lost",
+    },
+    Mutation {
+        file: "client/session/inbound.rs",
+        text: "if message.offset <= self.inbox.held {",
+        replacement: "if message.offset < self.inbox.held {",
+        breaks: "drain.transfer: a message that came on the old connection is told again",
+    },
+    Mutation {
+        file: "client/session/handover.rs",
+        text: "let loss = Loss::local(close::MOVED,",
+        replacement: "let loss = Loss::local(close::NORMAL,",
+        breaks: "drain.transfer: the session is ended with the old connection",
+    },
+    Mutation {
+        file: "client/session/handover.rs",
+        text: "self.outbox.detach(false);",
+        replacement: "",
+        breaks: "drain.transfer: what the old connection did not decide is not written again",
+    },
+    Mutation {
+        file: "client/session/ending.rs",
+        text: "let fenced = loss.code == close::SESSION_TAKEN_OVER && self.superseded;",
+        replacement: "let fenced = false;",
+        breaks: "drain.transfer: to be fenced by its own attempt stops the client",
+    },
+    Mutation {
+        file: "client/session/handover.rs",
+        text: "self.superseded &= loss.code != close::SESSION_TAKEN_OVER;",
+        replacement: "",
+        breaks: "drain.next: two clients take a session from each other for ever",
+    },
+    Mutation {
+        file: "client/session/handover.rs",
+        text: "if self.closing.is_none()\n            && let",
+        replacement: "if let",
+        breaks: "drain.next: a client that closes opens another connection",
+    },
+    Mutation {
+        file: "client/session/ending.rs",
+        text: "if loss.class != Class::Stop && self.take_over(&loss) {",
+        replacement: "if self.take_over(&loss) {",
+        breaks: "drain.next: a client that is told to stop goes on with its next connection",
+    },
+    Mutation {
+        file: "client/session/handover.rs",
+        text: "if resumed || self.is_stranger(ready.session.as_ref()) {",
+        replacement: "if true {",
+        breaks: "drain.new_session: decisions of the old connection are lost with its session",
+    },
+    Mutation {
+        file: "client/session/former.rs",
+        text: "if id > highest =>",
+        replacement: "if id > u64::MAX - highest =>",
+        breaks: "drain.new_session: the old connection decides what was written on the next",
+    },
+    Mutation {
+        file: "client/address.rs",
+        text: "known && (alternate.secure || !own.secure)",
+        replacement: "known",
+        breaks: "drain.alternate: a token goes to a weaker scheme",
     },
     Mutation {
         file: "client/backoff.rs",
