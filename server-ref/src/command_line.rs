@@ -15,6 +15,7 @@ Examples:
   readywire-server --jwt-secret-file secret token --subject alice --ttl 5m
   readywire-server --jwt-secret-file secret --service search=3s --faults
   curl -d '{\"service_delay_ms\": {\"search\": 3000}}' http://127.0.0.1:8080/faults
+  curl -X POST -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/tickets
   curl -H \"Authorization: Bearer $TOKEN\" -d '{\"subject\": \"alice\", \"event\": \"notification\", \"payload\": 1}' \
     http://127.0.0.1:8080/notify
   curl -H \"Authorization: Bearer $ADMIN_TOKEN\" http://127.0.0.1:8080/admin/connections?stage=AUTHENTICATED
@@ -59,6 +60,12 @@ pub struct CommandLine {
     /// How long a connection may take from ACCEPTED to ready.
     #[arg(long, env = "READYWIRE_DEADLINE", default_value = "30s", value_parser = parse_duration)]
     pub deadline: Duration,
+    /// How long before its token ends a client has to bring a fresh one; at most a quarter of the token's time.
+    #[arg(long, env = "READYWIRE_REFRESH_DEMAND", default_value = "15s", value_parser = parse_duration)]
+    pub refresh_demand: Duration,
+    /// How long a ticket of POST /tickets may wait to be used.
+    #[arg(long, env = "READYWIRE_TICKET_TTL", default_value = "30s", value_parser = parse_duration)]
+    pub ticket_ttl: Duration,
 }
 
 /// How tokens are signed.

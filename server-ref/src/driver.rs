@@ -2,6 +2,7 @@
 
 mod greeting;
 mod sends;
+mod tokens;
 mod waits;
 mod wire;
 
@@ -84,7 +85,6 @@ struct Driver {
     levels: Levels,
     claims: Option<Claims>,
     token: Option<TokenHash>,
-    expires_at: Option<Instant>,
     resume: Option<Resume>,
     services: Option<Starting>,
     held: Option<Held>,
@@ -115,7 +115,6 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: WebSocket, upgrade: Upgrade) {
         levels: Levels::default(),
         claims: None,
         token: None,
-        expires_at: None,
         resume: None,
         services: None,
         held: None,
@@ -144,7 +143,6 @@ enum Wake {
     Overflowed,
     Draining,
     DrainOver,
-    Expired,
     Impaired,
     Timer,
     Services,
@@ -173,7 +171,6 @@ impl Driver {
                 () = waits::overflowed(holder.as_deref()) => Wake::Overflowed,
                 () = waits::told(&mut draining), if !drain_seen => Wake::Draining,
                 () = waits::at(self.drained_at) => Wake::DrainOver,
-                () = waits::at(self.expires_at) => Wake::Expired,
                 Ok(()) = impaired.changed() => Wake::Impaired,
                 () = waits::at(timer) => Wake::Timer,
                 () = waits::further(self.services.as_mut()) => Wake::Services,
@@ -198,10 +195,6 @@ impl Driver {
                 Wake::DrainOver => {
                     self.drained_at = None;
                     self.core.refuse(close::DRAINING, "the server is going away", None);
-                }
-                Wake::Expired => {
-                    self.expires_at = None;
-                    self.refuse_token(&TokenError::Expired);
                 }
                 Wake::Impaired => {
                     self.impaired = impaired.borrow_and_update().clone();
@@ -284,6 +277,7 @@ impl Driver {
                         self.hub.cancel(&held.id, self.owner, re);
                     }
                 }
+                ServerEvent::FreshToken(auth) => self.fresh_token(&auth),
                 ServerEvent::Closed(ending) => self.closed(&ending),
             }
         }
@@ -335,7 +329,7 @@ impl Driver {
             }
             (Strike::ExpireToken { .. }, Some(token)) => {
                 self.hub.parts.faults.expire(token);
-                self.refuse_token(&TokenError::Expired);
+                self.core.refuse(close::TOKEN_EXPIRED, &TokenError::Expired.to_string(), None);
             }
             // Nothing to expire yet.
             (Strike::ExpireToken { .. }, None) => {}
@@ -357,6 +351,13 @@ impl Driver {
             true => self.hub.metrics.ended(ending.code),
             false => self.hub.metrics.failed(ending.stage, ending.code),
         }
+        match ending.code {
+            close::TOKEN_NOT_REFRESHED => self.hub.metrics.refreshed("not_in_time"),
+            close::TOKEN_EXPIRED if ending.stage > Stage::Accepted => {
+                self.hub.metrics.auth_refused(&TokenError::Expired);
+            }
+            _ => {}
+        }
         if ending.clause == Some(Clause::ReadyGate) {
             self.hub.metrics.frames_before_ready.inc();
         }
@@ -364,7 +365,6 @@ impl Driver {
         self.hub.inspection.ended(self.owner, ending);
         self.stranger = None;
         self.services = None;
-        self.expires_at = None;
         self.drained_at = None;
         if let Some(held) = self.held.take() {
             let ends = ending.ends_session || !held.resumes;

@@ -1,7 +1,10 @@
 //! The routes.
 
+mod tickets;
+
 use crate::admin::{self, AdminToken};
 use crate::application::{Failure, Room};
+use crate::claims::TokenError;
 use crate::faults::FaultRequest;
 use crate::hub::Hub;
 use crate::listener::{Peer, Tap};
@@ -53,7 +56,8 @@ pub fn router(hub: Arc<Hub>, faults: bool, web_root: Option<&Path>, admin: Optio
             "/metrics",
             get(async |State(hub): State<Arc<Hub>>| ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], hub.metrics.text())),
         )
-        .route("/notify", post(notify));
+        .route("/notify", post(notify))
+        .route("/tickets", tickets::route());
     if faults {
         router = router.route("/faults", post(switch_faults)).route("/plain", get(upgrade_plain));
     }
@@ -142,6 +146,10 @@ fn unavailable(reason: &'static str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], reason).into_response()
 }
 
+fn unauthorized(error: &TokenError) -> Response {
+    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], format!("{error}\n")).into_response()
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
@@ -156,7 +164,7 @@ struct Notice<'a> {
 
 async fn notify(State(hub): State<Arc<Hub>>, headers: HeaderMap, body: String) -> Response {
     if let Err(error) = hub.parts.authority.validate(bearer(&headers).unwrap_or_default()) {
-        return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], format!("{error}\n")).into_response();
+        return unauthorized(&error);
     }
     let read = serde_json::from_str::<Notice<'_>>(&body).map_err(|error| error.to_string());
     let read = read.and_then(|notice| match Payload::parse(notice.payload.get()) {

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub origins: Origins,
     /// What outlives connections, shared by every process of the server.
     pub log: Arc<dyn Log>,
+    /// How long a ticket of `POST /tickets` may wait to be used.
+    pub ticket_ttl: Duration,
     /// How many connections of one address may be there that have not said who they are.
     pub strangers_per_address: usize,
 }
@@ -63,6 +66,7 @@ impl Parts {
             faults: Arc::default(),
             origins: Origins::default(),
             log: MemoryLog::new(),
+            ticket_ttl: Duration::from_secs(30),
             strangers_per_address: 1024,
         }
     }

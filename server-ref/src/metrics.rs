@@ -73,6 +73,11 @@ impl SessionLoss {
 /// The bounds of every histogram of seconds. The alerts ask for what lies above 2.
 const SECONDS: [f64; 10] = [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refreshed {
+    outcome: &'static str,
+}
+
 /// The type of a metrics response.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -90,6 +95,7 @@ pub struct Metrics {
     ends: Family<Coded, Counter>,
     ready: Histogram,
     delivery: Histogram,
+    refreshes: Family<Refreshed, Counter>,
     /// Application frames that came before `ready`, each a violation.
     pub frames_before_ready: Counter,
     /// Messages that reached the application's door.
@@ -98,6 +104,10 @@ pub struct Metrics {
     pub acks: Counter,
     /// Nacks written.
     pub nacks: Counter,
+    /// Fresh tokens asked for by this server.
+    pub refresh_demands: Counter,
+    /// Tickets given out.
+    pub tickets: Counter,
 }
 
 impl Default for Metrics {
@@ -114,10 +124,13 @@ impl Default for Metrics {
             ends: Family::default(),
             ready: Histogram::new(SECONDS),
             delivery: Histogram::new(SECONDS),
+            refreshes: Family::default(),
             frames_before_ready: Counter::default(),
             sends: Counter::default(),
             acks: Counter::default(),
             nacks: Counter::default(),
+            refresh_demands: Counter::default(),
+            tickets: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Open connections by stage", metrics.connections.clone());
@@ -125,6 +138,9 @@ impl Default for Metrics {
         registry.register("stage_failures", "Connections that ended in a stage before ready", metrics.failures.clone());
         registry.register("transitions", "Steps from stage to stage", metrics.transitions.clone());
         registry.register("resumes", "Sessions asked for again", metrics.resumes.clone());
+        registry.register("refreshes", "Fresh tokens on living connections, by outcome", metrics.refreshes.clone());
+        registry.register("refresh_demands", "Fresh tokens required", metrics.refresh_demands.clone());
+        registry.register("tickets", "Tickets given out", metrics.tickets.clone());
         registry.register(
             "frames_before_ready",
             "Application frames before ready",
@@ -237,6 +253,11 @@ impl Metrics {
         self.resumes.get_or_create(&Resumed { resumed }).inc();
     }
 
+    /// What became of a fresh token: `accepted`, the code with which it was refused, or `not_in_time`.
+    pub fn refreshed(&self, outcome: &'static str) {
+        self.refreshes.get_or_create(&Refreshed { outcome }).inc();
+    }
+
     /// All of it as text.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -275,6 +296,7 @@ mod tests {
         metrics.auth_refused(&TokenError::Claim("sub".to_owned()));
         metrics.session_lost(SessionLoss::Poisoned);
         metrics.sends.inc();
+        metrics.refreshed("accepted");
         let text = metrics.text();
         for line in [
             "readywire_connections{stage=\"ACCEPTED\"} 0",
@@ -289,6 +311,8 @@ mod tests {
             "readywire_sessions_lost_total{because=\"poisoned\"} 1",
             "readywire_sessions_lost_total{because=\"inbox_full\"} 0",
             "readywire_sends_total 1",
+            "readywire_refreshes_total{outcome=\"accepted\"} 1",
+            "readywire_refresh_demands_total 0",
             "readywire_frames_before_ready_total 0",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");

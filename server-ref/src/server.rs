@@ -66,10 +66,15 @@ pub async fn start(line: &CommandLine, authority: Authority) -> Result<Running, 
         .map(|(name, delay)| DelayService::new(name, *delay, &faults).within(line.deadline).wired())
         .collect();
     let parts = Parts {
-        config: ServerConfig { ready_timeout: line.deadline, ..ServerConfig::default() },
+        config: ServerConfig {
+            ready_timeout: line.deadline,
+            refresh_demand: line.refresh_demand,
+            ..ServerConfig::default()
+        },
         services: Services::start(services).map_err(|error| error.to_string())?,
         application: handlers::application(),
         faults,
+        ticket_ttl: line.ticket_ttl,
         origins: Origins::of_server(line.listen, line.allow_origin.iter().cloned()),
         ..Parts::new(authority)
     };

@@ -22,12 +22,15 @@ struct Stage {
     run: fn(quick: bool) -> Outcome<Step>,
 }
 
+/// What the client has besides its defaults.
+const TICKETS: &str = "readywire/tickets";
+
 const STAGES: &[Stage] = &[
     Stage { name: "setup", repeat: "cargo xtask setup", quick: true, run: set_up },
     Stage { name: "format", repeat: "cargo fmt --all --check", quick: true, run: format },
     Stage {
         name: "clippy, native",
-        repeat: "cargo clippy --workspace --exclude readywire-js --all-targets -- -D warnings",
+        repeat: "cargo clippy --workspace --exclude readywire-js --features readywire/tickets --all-targets -- -D warnings",
         quick: true,
         run: clippy_native,
     },
@@ -39,7 +42,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "native tests",
-        repeat: "cargo test --workspace --exclude readywire-js",
+        repeat: "cargo test --workspace --exclude readywire-js --features readywire/tickets",
         quick: true,
         run: native_tests,
     },
@@ -51,7 +54,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "browser tests",
-        repeat: "cargo test -p readywire --target wasm32-unknown-unknown --test 'browser*'",
+        repeat: "cargo test -p readywire --features readywire/tickets --target wasm32-unknown-unknown --test 'browser*'",
         quick: false,
         run: wasm_tests,
     },
@@ -131,6 +134,8 @@ fn clippy_native(_quick: bool) -> Outcome<Step> {
         "--workspace",
         "--exclude",
         "readywire-js",
+        "--features",
+        TICKETS,
         "--all-targets",
         "--",
         "-D",
@@ -149,7 +154,7 @@ fn clippy_wasm(_quick: bool) -> Outcome<Step> {
     let targets = browser_tests::test_targets(&workspace::root().join("sdk/client"));
     if !targets.is_empty() {
         let mut command = process::cargo();
-        command.args(["clippy", "--target", WASM_TARGET, "-p", "readywire"]);
+        command.args(["clippy", "--target", WASM_TARGET, "-p", "readywire", "--features", TICKETS]);
         for target in &targets {
             command.arg("--test").arg(target);
         }
@@ -159,7 +164,7 @@ fn clippy_wasm(_quick: bool) -> Outcome<Step> {
 }
 
 fn native_tests(_quick: bool) -> Outcome<Step> {
-    done(process::cargo().args(["test", "--workspace", "--exclude", "readywire-js"]))
+    done(process::cargo().args(["test", "--workspace", "--exclude", "readywire-js", "--features", TICKETS]))
 }
 
 fn alert_rules(_quick: bool) -> Outcome<Step> {
@@ -173,7 +178,7 @@ fn wasm_tests(_quick: bool) -> Outcome<Step> {
         return Ok(Step::Skipped("sdk/client/tests/browser.rs"));
     }
     let mut command = process::cargo();
-    command.args(["test", "-p", "readywire", "--target", WASM_TARGET]);
+    command.args(["test", "-p", "readywire", "--features", TICKETS, "--target", WASM_TARGET]);
     for target in &targets {
         command.arg("--test").arg(target);
     }

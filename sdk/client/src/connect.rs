@@ -2,8 +2,9 @@
 
 use crate::client::{Client, Link};
 use crate::clock;
+use crate::credential::TokenReason;
 use crate::driver::{self, TokenSource};
-use crate::engine::Input;
+use crate::engine::{Input, Question};
 use crate::error::ConnectError;
 use crate::front::{Front, current};
 use crate::options::Options;
@@ -12,7 +13,6 @@ use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::{FutureExt, StreamExt};
 use readywire_protocol::client::{Client as Core, ClientState, StateChange, TokenResult};
-use readywire_protocol::frame::Auth;
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
@@ -111,12 +111,15 @@ impl Progress {
 struct Provided(Option<crate::options::Provider>);
 
 impl TokenSource for Provided {
-    fn token(&mut self) -> TaskFuture<TokenResult> {
+    fn token(&mut self, question: Question) -> TaskFuture<TokenResult> {
         let Some(provider) = &mut self.0 else { return Box::pin(std::future::ready(Ok(None))) };
-        let token = provider();
+        let token = provider(match question {
+            Question::Attempt(_) => TokenReason::Connect,
+            Question::Refresh(_) => TokenReason::Refresh,
+        });
         Box::pin(async move {
-            let token = token.await?;
-            Ok(token.map(|token| Auth { scheme: "bearer".to_owned(), token }))
+            let auth = token.await?.into_auth();
+            Ok(Some(auth))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The run loop of the Rust API, native and in the browser: waits for whatever comes first, and hands it to the engine.
 
 use crate::clock;
-use crate::engine::{Engine, EventSink, Happening, Input, Next};
+use crate::engine::{Engine, EventSink, Happening, Input, Next, Question};
 use crate::transport::{self, EventReceiver, Task, TaskFuture};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{FutureExt, StreamExt};
@@ -10,10 +10,10 @@ use readywire_protocol::time::{Duration, Instant};
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Asked for a token before each attempt (clause `token.each_attempt`).
+/// Asked for a token before each attempt, and for fresh ones (clauses `token.each_attempt`, `auth.refresh`).
 pub(crate) trait TokenSource {
-    /// The credential for the next attempt; `None` to go without.
-    fn token(&mut self) -> TaskFuture<TokenResult>;
+    /// The credential; `None` to go without.
+    fn token(&mut self, question: Question) -> TaskFuture<TokenResult>;
 }
 
 /// Drives a client to its end. Once `inputs` is closed, it says `bye` and ends as well.
@@ -29,13 +29,16 @@ pub(crate) async fn run<S, T>(
 {
     let (sender, events) = transport::events();
     let mut engine = Engine::new(core, url, sink, sender);
-    let mut waiting = Waiting::<S::Request> { inputs: Some(inputs), events, asking: None, alarm: None };
+    let mut waiting = Waiting::<S::Request> { inputs: Some(inputs), events, asking: Vec::new(), alarm: None };
     let farewell = loop {
         let deadline = match engine.settle() {
             Next::Wait(deadline) => deadline,
-            Next::Ask(number, deadline) => {
-                waiting.asking = Some((number, tokens.token()));
-                deadline
+            Next::Ask(question) => {
+                // Who asks anew for the same has given the former question up.
+                let kind = std::mem::discriminant(&question);
+                waiting.asking.retain(|(asked, _)| std::mem::discriminant(asked) != kind);
+                waiting.asking.push((question, tokens.token(question)));
+                continue;
             }
             Next::End(farewell) => break farewell,
         };
@@ -52,7 +55,7 @@ pub(crate) async fn run<S, T>(
 struct Waiting<R> {
     inputs: Option<UnboundedReceiver<Input<R>>>,
     events: EventReceiver,
-    asking: Option<(u64, TaskFuture<TokenResult>)>,
+    asking: Vec<(Question, TaskFuture<TokenResult>)>,
     /// The timer that runs, and when it wakes. One that wakes too early is kept: to look in vain costs less than to
     /// arm anew at each message.
     alarm: Option<(Instant, TaskFuture<()>)>,
@@ -81,12 +84,12 @@ impl<R> Waiting<R> {
                     Poll::Pending => {}
                 }
             }
-            if let Some((number, asking)) = &mut self.asking
-                && let Poll::Ready(token) = asking.poll_unpin(context)
-            {
-                let number = *number;
-                self.asking = None;
-                return Poll::Ready(Happening::Token(number, token));
+            for (at, (question, asking)) in self.asking.iter_mut().enumerate() {
+                if let Poll::Ready(token) = asking.poll_unpin(context) {
+                    let question = *question;
+                    drop(self.asking.swap_remove(at));
+                    return Poll::Ready(Happening::Token(question, token));
+                }
             }
             if let Some((_, alarm)) = &mut self.alarm
                 && alarm.poll_unpin(context).is_ready()

@@ -51,10 +51,19 @@ pub enum Happening<R> {
     Socket(u64, SocketEvent),
     /// The application wants something.
     Input(Input<R>),
-    /// The attempt with this number has its token.
-    Token(u64, TokenResult),
+    /// A question for a token has its answer.
+    Token(Question, TokenResult),
     /// Time passed.
     Timer,
+}
+
+/// What a token is wanted for, each with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// An attempt to connect.
+    Attempt(u64),
+    /// The connection that lives.
+    Refresh(u64),
 }
 
 /// Which way a frame went.
@@ -85,8 +94,8 @@ pub trait EventSink {
 pub enum Next {
     /// Wait; if this is given, no longer than until then.
     Wait(Option<Instant>),
-    /// Ask for a token for the attempt with this number, which may already be over when it comes; then wait.
-    Ask(u64, Option<Instant>),
+    /// Ask for a token, which may be wanted no longer when it comes; then call [`Engine::settle`] again.
+    Ask(Question),
     /// It is over: let the last words go out, if there are any, then call [`Engine::tell`] once more.
     End(Option<Farewell>),
 }
@@ -99,7 +108,7 @@ pub struct Engine<S> {
     sender: EventSender,
     /// One, or more while a server goes away.
     sockets: Vec<(u64, Socket)>,
-    asked: Option<u64>,
+    asked: Vec<Question>,
     farewell: Option<Farewell>,
 }
 
@@ -107,7 +116,7 @@ impl<S: EventSink> Engine<S> {
     /// Begins to connect. Sockets will put their events into `sender`.
     pub fn new(mut core: Client, url: String, sink: S, sender: EventSender) -> Self {
         core.connect(clock::now());
-        Self { core, url, sink, sender, sockets: Vec::new(), asked: None, farewell: None }
+        Self { core, url, sink, sender, sockets: Vec::new(), asked: Vec::new(), farewell: None }
     }
 
     /// Carries out what the core wants and tells what happened.
@@ -121,17 +130,17 @@ impl<S: EventSink> Engine<S> {
                 break;
             }
         }
-        let deadline = self.core.poll_timeout();
-        match self.asked.take() {
-            Some(number) => Next::Ask(number, deadline),
-            None => Next::Wait(deadline),
+        match self.asked.pop() {
+            Some(question) => Next::Ask(question),
+            None => Next::Wait(self.core.poll_timeout()),
         }
     }
 
     fn carry_out(&mut self) {
         while let Some(command) = self.core.poll_command() {
             match command {
-                Command::AskToken { number } => self.asked = Some(number),
+                Command::AskToken { number } => self.asked.push(Question::Attempt(number)),
+                Command::AskFreshToken { number } => self.asked.push(Question::Refresh(number)),
                 Command::Dial { number, protocols, address } => {
                     let url = address.as_ref().unwrap_or(&self.url);
                     let socket = transport::open(url, &protocols, number, self.sender.clone());
@@ -196,7 +205,8 @@ impl<S: EventSink> Engine<S> {
                 Input::Wake => self.core.wake(now),
                 Input::Sink(request) => self.sink.request(request),
             },
-            Happening::Token(number, token) => self.core.provide_token(now, number, token),
+            Happening::Token(Question::Attempt(number), token) => self.core.provide_token(now, number, token),
+            Happening::Token(Question::Refresh(number), token) => self.core.provide_fresh_token(now, number, token),
             Happening::Timer => self.core.handle_timeout(now),
         }
     }

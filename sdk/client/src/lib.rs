@@ -34,6 +34,8 @@ pub mod clock;
 #[cfg(feature = "api")]
 mod connect;
 #[cfg(feature = "api")]
+mod credential;
+#[cfg(feature = "api")]
 mod driver;
 #[doc(hidden)]
 pub mod engine;
@@ -49,14 +51,19 @@ mod options;
 pub mod remedy;
 #[cfg(feature = "api")]
 mod sending;
+#[cfg(feature = "tickets")]
+mod tickets;
 #[doc(hidden)]
 pub mod transport;
 
+#[cfg(feature = "tickets")]
+pub use self::tickets::ticket;
 #[cfg(feature = "api")]
 pub use self::{
     answer::{Answer, AnswerPart},
     client::Client,
     connect::connect,
+    credential::{Credential, TokenReason},
     error::{AnswerError, ConnectError, SendError, SlowConsumer},
     messages::{Message, Messages, SendChanges, States},
     options::{Options, SendOptions},

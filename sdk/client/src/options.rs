@@ -1,5 +1,6 @@
 //! How to connect, and how to send.
 
+use crate::credential::{Credential, TokenReason};
 use crate::transport::{Task, TaskFn};
 use readywire_protocol::client::TokenFailure;
 use readywire_protocol::config::{ClientConfig, Window};
@@ -7,7 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-pub(crate) type Provider = TaskFn<Result<Option<String>, TokenFailure>>;
+pub(crate) type Provider = TaskFn<TokenReason, Result<Credential, TokenFailure>>;
 
 /// How to connect. The defaults are those of the specification.
 pub struct Options {
@@ -42,21 +43,42 @@ impl Options {
         Self::default()
     }
 
-    /// Asks `provider` for a token before each attempt to connect, whatever caused it (clause `token.each_attempt`).
+    /// Asks `provider` for a token before each attempt to connect, whatever caused it (clause `token.each_attempt`), and
+    /// for a fresh one before the token in force ends, so that a connection outlives it (clause `auth.ahead`).
+    ///
+    /// A failure is followed by another try, later; [`TokenFailure::fatal`] says that asking again cannot help.
     ///
     /// ```
     /// # use readywire::Options;
     /// let options = Options::new().token(|| async { Ok(std::fs::read_to_string("token")?) });
     /// ```
-    pub fn token<P, F>(mut self, mut provider: P) -> Self
+    pub fn token<P, F>(self, mut provider: P) -> Self
     where
         P: FnMut() -> F + Task + 'static,
         F: Future<Output = Result<String, TokenFailure>> + Task + 'static,
     {
-        self.provider = Some(Box::new(move || {
+        self.credential(move |_| {
             let token = provider();
-            Box::pin(async { token.await.map(Some) })
-        }));
+            async { token.await.map(Credential::Bearer) }
+        })
+    }
+
+    /// As [`Options::token`], for providers that want to know what the token is for, or that give tickets.
+    ///
+    /// ```
+    /// # use readywire::{Credential, Options, TokenFailure, TokenReason};
+    /// # async fn fetch_ticket() -> Result<String, TokenFailure> { Ok(String::new()) }
+    /// let options = Options::new().credential(|reason| async move {
+    ///     println!("a ticket to {}", if reason == TokenReason::Connect { "connect" } else { "go on" });
+    ///     Ok(Credential::Ticket(fetch_ticket().await?))
+    /// });
+    /// ```
+    pub fn credential<P, F>(mut self, mut provider: P) -> Self
+    where
+        P: FnMut(TokenReason) -> F + Task + 'static,
+        F: Future<Output = Result<Credential, TokenFailure>> + Task + 'static,
+    {
+        self.provider = Some(Box::new(move |reason| Box::pin(provider(reason))));
         self
     }
 

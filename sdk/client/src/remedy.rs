@@ -21,7 +21,12 @@ pub fn remedy(end: &End) -> &'static str {
             "Another client resumed this session: share one client, or keep sessions apart."
         }
         (close::TOKEN_MISSING, _) => "Give a token provider that works: the server wants to know who is there.",
-        (4102, _) => "Let the token provider ask for a fresh token each time, and compare the clocks of both machines.",
+        (close::TOKEN_NOT_REFRESHED, _) => {
+            "Let the token provider give a fresh token in time: it is asked half way through, or 30 s ahead."
+        }
+        (close::TOKEN_EXPIRED, _) => {
+            "Let the token provider ask for a fresh token each time, and compare the clocks of both machines."
+        }
         (_, Class::Reauthenticate) => {
             "Check the token: its signature, audience and issuer must be what the server expects."
         }

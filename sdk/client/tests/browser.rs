@@ -119,3 +119,21 @@ async fn messages_survive_cuts() {
     assert!(client.status().attempt >= 6);
     client.close().await;
 }
+
+/// The page's origin is not the server's: a ticket is asked for across origins.
+#[cfg(feature = "tickets")]
+#[wasm_bindgen_test]
+async fn a_ticket_connects_and_a_bad_token_gets_none() {
+    let server = server().await;
+    let tickets = format!("{}/tickets", server.http);
+    let failure = readywire::ticket(&tickets, "not.a.token").await.unwrap_err();
+    assert!(failure.message.contains("401") && !failure.fatal, "{failure:?}");
+    let token = server.token.clone();
+    let options = Options::new().credential(move |_| {
+        let (tickets, token) = (tickets.clone(), token.clone());
+        async move { readywire::ticket(&tickets, &token).await }
+    });
+    let client = connect(&server.url, options).await.unwrap();
+    assert_eq!(client.request::<u64>("echo", &7).await.unwrap(), 7);
+    client.close().await;
+}

@@ -1,6 +1,6 @@
 //! Events as the TypeScript side reads them: one JSON text each, and the payload beside it.
 
-use readywire::engine::{Direction, EventSink};
+use readywire::engine::{Direction, EventSink, Question};
 use readywire::{clock, remedy};
 use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, Rejection, StateChange};
 use readywire_protocol::json::{ObjectWriter, Payload};
@@ -18,8 +18,8 @@ extern "C" {
 
 /// What is told without the core.
 pub(crate) enum Request {
-    /// The attempt with this number wants a token.
-    AskToken(u64),
+    /// A token is wanted.
+    AskToken(Question),
     /// A send whose payload the protocol cannot carry.
     Refuse { handle: u64, message: String },
 }
@@ -118,8 +118,13 @@ impl EventSink for Sink {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::AskToken(number) => {
+            Request::AskToken(question) => {
                 let mut event = ObjectWriter::typed("token");
+                let (reason, number) = match question {
+                    Question::Attempt(number) => ("connect", number),
+                    Question::Refresh(number) => ("refresh", number),
+                };
+                event.string("reason", reason);
                 event.integer("number", number);
                 self.tell(event, None);
             }

@@ -13,7 +13,7 @@ use events::{Listener, Request, Sink};
 use options::Options;
 use page::Page;
 use readywire::clock;
-use readywire::engine::{Happening, Input};
+use readywire::engine::{Happening, Input, Question};
 use readywire_protocol::client::{Client, SendOptions, TokenFailure};
 use readywire_protocol::frame::Auth;
 use readywire_protocol::json::Payload;
@@ -28,6 +28,10 @@ static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
 const FLAG_ANSWER: u32 = 1;
 const FLAG_FAIL_FAST: u32 = 2;
+
+const FLAG_REFRESH: u32 = 1;
+const FLAG_TICKET: u32 = 2;
+const FLAG_FATAL: u32 = 4;
 
 /// The engine of one client. What comes of the orders that its methods give is told to `on_event`, perhaps before they
 /// return.
@@ -47,15 +51,17 @@ impl RawClient {
 
     /// Answers a `token` event: the token, if there is one.
     #[wasm_bindgen(js_name = provideToken)]
-    pub fn provide_token(&self, number: f64, token: Option<String>) {
-        let token = token.map(|token| Auth { scheme: "bearer".to_owned(), token });
-        self.page.happened(Happening::Token(number as u64, Ok(token)));
+    pub fn provide_token(&self, number: f64, flags: u32, token: Option<String>) {
+        let scheme = if flags & FLAG_TICKET != 0 { "ticket" } else { "bearer" };
+        let token = token.map(|token| Auth { scheme: scheme.to_owned(), token });
+        self.page.happened(Happening::Token(question(number, flags), Ok(token)));
     }
 
     /// Answers a `token` event: why there is none, and whether asking again cannot help.
     #[wasm_bindgen(js_name = failToken)]
-    pub fn fail_token(&self, number: f64, message: String, fatal: bool) {
-        self.page.happened(Happening::Token(number as u64, Err(TokenFailure { message, fatal })));
+    pub fn fail_token(&self, number: f64, flags: u32, message: String) {
+        let fatal = flags & FLAG_FATAL != 0;
+        self.page.happened(Happening::Token(question(number, flags), Err(TokenFailure { message, fatal })));
     }
 
     /// Gives a message to the client. The payload is JSON text, as `JSON.stringify` makes it.
@@ -113,6 +119,11 @@ impl Drop for RawClient {
     fn drop(&mut self) {
         self.give(Input::Close { deadline: Duration::ZERO });
     }
+}
+
+/// The question that a `token` event asked.
+fn question(number: f64, flags: u32) -> Question {
+    if flags & FLAG_REFRESH != 0 { Question::Refresh(number as u64) } else { Question::Attempt(number as u64) }
 }
 
 /// A number that comes from the application: what is negative or no number is zero, what is longer than a year is a year.

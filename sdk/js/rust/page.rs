@@ -58,16 +58,15 @@ impl Page {
 
 /// Lets the engine do what is to be done by now, and says when it wants to be woken.
 fn settle(engine: &mut Engine<Sink>) -> Option<Instant> {
-    match engine.settle() {
-        Next::Wait(deadline) => deadline,
-        Next::Ask(number, deadline) => {
-            engine.feed(Happening::Input(Input::Sink(Request::AskToken(number))));
-            deadline
-        }
-        // The page sends the last words by itself.
-        Next::End(_) => {
-            engine.tell();
-            None
+    loop {
+        match engine.settle() {
+            Next::Wait(deadline) => return deadline,
+            Next::Ask(question) => engine.feed(Happening::Input(Input::Sink(Request::AskToken(question)))),
+            // The page sends the last words by itself.
+            Next::End(_) => {
+                engine.tell();
+                return None;
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ export type {
   ClientEvents,
   CloseInfo,
   ConnectOptions,
+  Credential,
   EventMap,
   EventMapOf,
   Frame,
@@ -33,4 +34,7 @@ export type {
   SendState,
   State,
   StateChange,
+  TokenProvider,
+  TokenReason,
+  TokenRequest,
 } from "./types.js";

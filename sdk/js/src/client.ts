@@ -11,7 +11,7 @@ import type { RawClient, RawClientConstructor, RawEvent, RawSendEvent } from "./
 import { withoutTokens } from "./redaction.js";
 import { PlainSend, Request, Stream, encodePayload, parsePayload } from "./sends.js";
 import type { Owner, Send } from "./sends.js";
-import { provideToken } from "./token.js";
+import { TokenQuestions } from "./token.js";
 import type {
   AnswerPart,
   ClientEvents,
@@ -64,6 +64,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
   readonly #unwatchPage: () => void;
   readonly #onAbort = (): void => void this.close({ deadlineMs: 0 });
   readonly #owner: Owner;
+  readonly #tokens: TokenQuestions;
 
   /** Closes the client, for `await using`. Absent where the platform has no `Symbol.asyncDispose`. */
   declare readonly [Symbol.asyncDispose]: () => Promise<void>;
@@ -102,6 +103,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
       },
       call: (action) => this.#call(action),
     };
+    this.#tokens = new TokenQuestions(options.token, (action) => this.#call(action));
     this.#calls++;
     try {
       this.#raw = new constructor(url, engineOptions(options), (json, payload) => this.#receive(json, payload));
@@ -314,7 +316,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         this.#session = event.id;
         break;
       case "token":
-        void provideToken(this.#options.token, event.number, (action) => this.#call(action));
+        void this.#tokens.ask(event.reason, event.number);
         break;
       case "send":
         this.#advance(event);
@@ -343,6 +345,9 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     this.#state = change.state;
     this.#pending = change.pending;
     this.#impaired = change.impaired;
+    // A connection that is gone wants no fresh token, an attempt that is over none at all.
+    if (change.state === "connecting") this.#tokens.withdraw("refresh");
+    if (change.retryInMs !== null) this.#tokens.withdraw("connect");
     if (change.state !== "closed") {
       this.#lastStage = change.state;
       this.#lastPending = change.pending;
@@ -406,6 +411,8 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     this.#end = info;
     this.#state = "closed";
     this.#unwatchPage();
+    this.#tokens.withdraw("connect");
+    this.#tokens.withdraw("refresh");
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     const raw = this.#raw;
     this.#raw = null;

@@ -1,7 +1,7 @@
 // The boundary to the wasm module. Everything that crosses it is a string, a number or a function: cheap, and easy to
 // script in a test.
 
-import type { SendState, State } from "./types.js";
+import type { SendState, State, TokenReason } from "./types.js";
 
 /** Where the wasm module is, when it is not where the entry expects it. */
 export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module;
@@ -11,16 +11,23 @@ export const FLAG_ANSWER = 1;
 /** `send`: refuse at once when the server is not ready. */
 export const FLAG_FAIL_FAST = 2;
 
+/** A token: the event had the reason `refresh`. */
+export const FLAG_REFRESH = 1;
+/** A token: it is a ticket. */
+export const FLAG_TICKET = 2;
+/** No token: asking again cannot help. */
+export const FLAG_FATAL = 4;
+
 /**
  * The engine: the shared core, the page's WebSocket and its timers.
  *
  * No method may hold a borrow of itself while it calls `onEvent`, since the application calls back from there.
  */
 export interface RawClient {
-  /** Answers a `token` event: the token, if there is one. */
-  provideToken(number: number, token: string | undefined): void;
-  /** Answers a `token` event: why there is none, and whether asking again cannot help. */
-  failToken(number: number, message: string, fatal: boolean): void;
+  /** Answers a `token` event: the token, if there is one. The flags are `FLAG_REFRESH` and `FLAG_TICKET`. */
+  provideToken(number: number, flags: number, token: string | undefined): void;
+  /** Answers a `token` event: why there is none. The flags are `FLAG_REFRESH` and `FLAG_FATAL`. */
+  failToken(number: number, flags: number, message: string): void;
   send(
     handle: number,
     event: string,
@@ -65,8 +72,8 @@ export type RawEvent =
       code: number | null;
     }
   | { type: "session"; id: string; resumed: boolean }
-  /** The attempt with this number wants a token. */
-  | { type: "token"; number: number }
+  /** The attempt, or the refresh, with this number wants a token. */
+  | { type: "token"; reason: TokenReason; number: number }
   | RawSendEvent
   | { type: "message"; offset: number; event: string }
   | RawAnswerEvent

@@ -131,9 +131,28 @@ export interface ClientEvents<M extends EventMapOf<M> = EventMap> {
   close: CloseInfo;
 }
 
+/** What a token is wanted for: an attempt to connect, or a living connection whose token is about to end. */
+export type TokenReason = "connect" | "refresh";
+
+/** What the token provider is told. */
+export interface TokenRequest {
+  readonly reason: TokenReason;
+  /** Aborts when nobody waits for the token any more. */
+  readonly signal: AbortSignal;
+}
+
+/** A token, a one-time ticket, or nothing. */
+export type Credential = string | { readonly ticket: string } | null;
+
+/**
+ * Gives a token. What it throws is followed by another try, later, unless it has `retryable: false`: then asking again
+ * cannot help.
+ */
+export type TokenProvider = (request: TokenRequest) => Credential | Promise<Credential>;
+
 export interface ConnectOptions<M extends EventMapOf<M> = EventMap> {
-  /** Asked before each attempt to connect. */
-  token?: () => string | null | Promise<string | null>;
+  /** Asked before each attempt to connect, and for a fresh token before the one in force ends. */
+  token?: TokenProvider;
   /** Gives `connect()` up, and closes the client once it is connected. To bound only the wait use `readyTimeoutMs`. */
   signal?: AbortSignal;
   /** As the event of the same name, but in place before anything can happen. */

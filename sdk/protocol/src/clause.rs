@@ -285,7 +285,15 @@ clauses! {
     TokenTicket "token.ticket" Must Server Core
         "A one-time ticket is spent by ticket and attempt."
     AuthRefresh "auth.refresh" Must Both Refresh
-        "A fresh token extends the connection; one that is required and does not come ends it with 4103."
+        "A fresh token is brought and answered over the living connection; one that is refused changes nothing."
+    AuthAhead "auth.ahead" Must Client Refresh
+        "The client brings a fresh token before the one in force ends, without being asked."
+    AuthOneAtATime "auth.one_at_a_time" Must Client Refresh
+        "One refresh is under way at a time."
+    AuthRetry "auth.retry" Must Client Refresh
+        "A refresh that failed is begun anew with backoff, unless asking again cannot help."
+    AuthRequired "auth.required" Must Server Refresh
+        "The server asks in time; a fresh token that is required and does not come ends the connection with 4103."
     AuthSubject "auth.subject" Must Server Refresh
         "A token for another subject is refused and changes nothing."
     DrainHandover "drain.handover" Must Both Core

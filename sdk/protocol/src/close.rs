@@ -27,6 +27,11 @@ pub const CODES: &[(u16, &str)] = &[
     (4415, "binary_not_agreed"),
 ];
 
+/// The name of a code that this version has.
+pub fn name(code: u16) -> Option<&'static str> {
+    CODES.iter().find(|(known, _)| *known == code).map(|(_, name)| *name)
+}
+
 /// Normal end, with `bye`.
 pub const NORMAL: u16 = 1000;
 /// The client offered no protocol that the server speaks.
@@ -35,6 +40,10 @@ pub const NO_COMMON_PROTOCOL: u16 = 4006;
 pub const SESSION_TAKEN_OVER: u16 = 4013;
 /// Nobody told who they are.
 pub const TOKEN_MISSING: u16 = 4101;
+/// The token's time is over.
+pub const TOKEN_EXPIRED: u16 = 4102;
+/// A fresh token was required, and did not come.
+pub const TOKEN_NOT_REFRESHED: u16 = 4103;
 /// The server was not ready in time.
 pub const NOT_READY_IN_TIME: u16 = 4201;
 /// A service that the connection needs failed.

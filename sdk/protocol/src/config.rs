@@ -49,6 +49,12 @@ pub struct ClientConfig {
     pub probe_timeout: Duration,
     /// `taken` waits so long for company.
     pub taken_delay: Duration,
+    /// A fresh token is asked for so long before the one in force ends; half of its time at most.
+    pub refresh_ahead: Duration,
+    /// How long the application may take to give a fresh token.
+    pub refresh_timeout: Duration,
+    /// After the server's answer no other refresh begins for so long.
+    pub refresh_pause: Duration,
     /// Bound of the first retry.
     pub backoff_first: Duration,
     /// Base of the backoff.
@@ -78,6 +84,9 @@ impl Default for ClientConfig {
             progress_timeout: Duration::from_secs(15),
             probe_timeout: Duration::from_secs(3),
             taken_delay: Duration::from_millis(50),
+            refresh_ahead: Duration::from_secs(30),
+            refresh_timeout: Duration::from_secs(10),
+            refresh_pause: Duration::from_secs(1),
             backoff_first: Duration::from_millis(500),
             backoff_base: Duration::from_millis(500),
             backoff_cap: Duration::from_secs(20),
@@ -108,6 +117,8 @@ pub struct ServerConfig {
     pub preauth_frames: u32,
     /// Bytes before AUTHENTICATED.
     pub preauth_bytes: u64,
+    /// A fresh token is required so long before the one in force ends; a quarter of its time at most.
+    pub refresh_demand: Duration,
     /// How long a detached session is kept.
     pub session_ttl: Duration,
     /// Sessions of one subject.
@@ -130,6 +141,7 @@ impl Default for ServerConfig {
             ack_delay: Duration::from_millis(20),
             preauth_frames: 32,
             preauth_bytes: 16 << 10,
+            refresh_demand: Duration::from_secs(15),
             session_ttl: Duration::from_secs(120),
             sessions_per_subject: 16,
             inbox: Window { messages: 4096, bytes: 8 << 20 },

@@ -88,11 +88,21 @@ fn a_frame_of_a_level_that_was_not_agreed_on_is_a_violation() {
     }
 }
 
+/// Refresh stands on Core alone.
+#[test]
+fn a_client_without_sessions_can_refresh() {
+    let (mut server, ready) = server(r#""refresh","answers""#);
+    assert_eq!((ready.session, ready.capabilities), (None, vec!["refresh".to_owned()]));
+    server.handle_message(START, r#"{"type":"auth","token":"t"}"#);
+    assert!(matches!(&events(&mut server)[..], [_, ServerEvent::FreshToken(auth)] if auth.token == "t"));
+}
+
 #[test]
 fn what_both_listed_is_agreed_on() {
     for (theirs, agreed) in [
         (r#""resume""#, vec!["resume"]),
         (r#""answers","topics","resume""#, vec!["resume", "answers"]),
+        (r#""refresh","resume""#, vec!["resume", "refresh"]),
         (r#""resume","later","answers""#, vec!["resume", "answers"]),
     ] {
         let (mut server, ready) = server(theirs);

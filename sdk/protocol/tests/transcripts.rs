@@ -12,13 +12,14 @@ use readywire_protocol::time::{Duration, Instant};
 use std::collections::VecDeque;
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
-const TITLES: [&str; 7] = [
+const TITLES: [&str; 8] = [
     "Cold start: services are starting",
     "Warm start: one round trip, with the hello in the upgrade",
     "A cut, and the session goes on",
     "A refused send while degraded",
     "A stream, cancelled",
     "A bad token",
+    "A fresh token on a living connection",
     "Drain",
 ];
 
@@ -78,6 +79,10 @@ impl Near {
                 Command::AskToken { number } => {
                     let token = Auth { scheme: "bearer".to_owned(), token: "t-1".to_owned() };
                     self.client.provide_token(self.now, number, Ok(Some(token)));
+                }
+                Command::AskFreshToken { number } => {
+                    let token = Auth { scheme: "bearer".to_owned(), token: "t-2".to_owned() };
+                    self.client.provide_fresh_token(self.now, number, Ok(Some(token)));
                 }
                 Command::Dial { number, protocols, .. } => (self.number, self.offered) = (number, protocols),
                 Command::Transmit { text, .. } => self.written.push_back(text),
@@ -160,7 +165,7 @@ impl Far {
                     self.inbox = hello.resume.map_or(0, |resume| resume.inbox);
                 }
                 ServerEvent::Send(send) => self.undecided.push_back(send.id),
-                ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } => {}
+                ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } | ServerEvent::FreshToken(_) => {}
                 ServerEvent::Closed(ending) => assert_eq!(ending.clause, None, "{}", ending.reason),
             }
         }
@@ -205,6 +210,13 @@ impl Far {
             ServerFrame::Message(message) => {
                 self.core.deliver(message);
             }
+            ServerFrame::Auth(news) if news.required => {
+                self.core.require_token(start, Duration::from_millis(news.deadline_ms.expect("a deadline")));
+            }
+            ServerFrame::Auth(news) => match news.error {
+                Some(error) => self.core.token_refused(error, news.retry),
+                None => self.core.token_accepted(start, news.expires_in_ms.map(Duration::from_millis)),
+            },
             ServerFrame::Drain { deadline_ms, reconnect_after_ms, .. } => {
                 let [from, to] = reconnect_after_ms[..] else { panic!("two numbers: {line}") };
                 let window = (Duration::from_millis(from), Duration::from_millis(to));

@@ -1,18 +1,13 @@
 //! From the hello to `ready`.
 
+use super::tokens::Credential;
 use super::{Driver, Held, Levels, Starting};
-use crate::claims::{Claims, TokenError};
-use crate::secrets;
+use crate::claims::TokenError;
 use crate::service::Progress;
 use readywire_protocol::close;
 use readywire_protocol::frame::{Hello, LostBecause, SessionGrant};
 use readywire_protocol::server::Bound;
 use readywire_protocol::stage::Stage;
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// A token may last longer than the integers of a frame can tell; nobody sees the difference.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Driver {
     pub(super) fn hello(&mut self, hello: Hello) {
@@ -26,17 +21,17 @@ impl Driver {
         // Answers come over the inbox, so they need Resume.
         self.levels = Levels { resume: has("resume"), answers: has("resume") && has("answers") };
         match self.identify(&hello) {
-            Ok(claims) => {
+            Ok(credential) => {
                 if let Some(tap) = self.wire.tap() {
                     tap.allow_all();
                 }
-                let start = self.hub.parts.services.connect(&claims.sub);
+                let start = self.hub.parts.services.connect(&credential.claims.sub);
                 let process = self.hub.parts.services.process().progress();
                 self.services = Some(Starting { process, own: start.progress(), start });
-                // A token for ages has an end that no clock can name; a ticket has done all that it is for.
-                self.expires_at = self.token.and_then(|_| Instant::now().checked_add(claims.expires_in()));
-                self.record.identified(&claims.sub);
-                self.claims = Some(claims);
+                self.record.identified(&credential.claims.sub);
+                self.core.token_ends(self.hub.now(), credential.ends_in());
+                self.token = credential.token;
+                self.claims = Some(credential.claims);
                 self.resume = hello.resume.filter(|_| self.levels.resume);
                 self.core.authenticated(self.hub.now());
                 self.step(Stage::Authenticated);
@@ -52,30 +47,6 @@ impl Driver {
     pub(super) fn refuse_token(&mut self, error: &TokenError) {
         self.hub.metrics.auth_refused(error);
         self.core.refuse(error.code(), &error.to_string(), None);
-    }
-
-    fn identify(&mut self, hello: &Hello) -> Result<Claims, TokenError> {
-        let token = match (&hello.auth, &self.bearer) {
-            (Some(auth), _) if auth.scheme == "ticket" => return self.spend(hello, &auth.token),
-            (Some(auth), _) if auth.scheme == "bearer" => auth.token.as_str(),
-            (Some(_), _) => return Err(TokenError::Scheme),
-            (None, Some(bearer)) => bearer.as_str(),
-            (None, None) => return Err(TokenError::Missing),
-        };
-        let claims = self.hub.parts.authority.validate(token)?;
-        let token = secrets::hash(token);
-        if self.hub.parts.faults.has_expired(&token) {
-            return Err(TokenError::Expired);
-        }
-        self.token = Some(token);
-        Ok(claims)
-    }
-
-    fn spend(&self, hello: &Hello, ticket: &str) -> Result<Claims, TokenError> {
-        let claims = self.hub.parts.authority.validate_ticket(ticket)?;
-        let attempt = hello.resume.as_ref().map_or(0, |resume| resume.attempt);
-        let spent = self.hub.tickets.spend(secrets::hash(ticket), attempt, claims.expires_in());
-        if spent { Ok(claims) } else { Err(TokenError::Spent) }
     }
 
     /// The services are further, or are looked at for the first time.
@@ -136,7 +107,7 @@ impl Driver {
             refused: binding.refused,
             inbox: binding.inbox,
             impaired: self.impaired.clone(),
-            token_expires_in: self.token.map(|_| claims.expires_in().min(FOR_EVER)),
+            token_expires_in: Credential { claims, token: self.token }.ends_in(),
         });
         let session = self.held.as_ref().filter(|held| held.resumes).map(|held| held.id.as_str());
         self.record.ready(session, self.core.levels());

@@ -82,6 +82,8 @@ impl Wire {
                         hub.metrics.acks.inc();
                     } else if text.starts_with(r#"{"type":"nack""#) {
                         hub.metrics.nacks.inc();
+                    } else if text.starts_with(r#"{"type":"auth","required":true"#) {
+                        hub.metrics.refresh_demands.inc();
                     }
                     self.queued_bytes += text.len();
                     Message::Text(text.into())

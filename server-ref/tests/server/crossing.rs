@@ -43,6 +43,7 @@ pub(crate) async fn cross(relay: &Relay, token: &str, hello_in_upgrade: bool) ->
                     let auth = Auth { scheme: "bearer".to_owned(), token: token.to_owned() };
                     client.provide_token(now(), number, Ok(Some(auth)));
                 }
+                Command::AskFreshToken { .. } => panic!("the token lasts"),
                 Command::Dial { number, protocols, .. } => {
                     let stream = TcpStream::connect(relay.address).await.unwrap();
                     stream.set_nodelay(true).unwrap();

@@ -12,6 +12,7 @@ mod origins;
 mod peer;
 mod process;
 mod readiness;
+mod refresh;
 mod relay;
 mod sends;
 mod services;

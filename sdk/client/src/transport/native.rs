@@ -37,7 +37,7 @@ pub type TaskFuture<T> = BoxFuture<'static, T>;
 /// Ends when the last words are out.
 pub type Farewell = TaskFuture<()>;
 /// A function that a task may carry, and whose futures it may carry.
-pub type TaskFn<T> = Box<dyn FnMut() -> TaskFuture<T> + Send>;
+pub type TaskFn<A, T> = Box<dyn FnMut(A) -> TaskFuture<T> + Send>;
 
 /// What a task may carry.
 pub trait Task: Send {}

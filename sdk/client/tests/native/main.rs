@@ -6,4 +6,5 @@ mod connecting;
 mod cuts;
 mod sends;
 mod server;
+mod tokens;
 mod unreadable;

@@ -128,7 +128,7 @@ impl TestServer {
     }
 }
 
-fn authority() -> Authority {
+pub(crate) fn authority() -> Authority {
     Authority::new(b"a secret for tests, of enough bytes", "readywire", "readywire").unwrap()
 }
 

@@ -142,27 +142,77 @@ test("the engine is told whole numbers that it can read", async () => {
 test("the token provider may be absent, synchronous, asynchronous, or fail", async () => {
   const answer = async (token) => {
     const { engine } = await dial({ token });
-    engine.report({ type: "token", number: 3 });
+    engine.report({ type: "token", reason: "connect", number: 3 });
     await settle();
     return engine.calls;
   };
   const fails = (error) => async () => { throw error; };
-  assert.deepEqual(await answer(undefined), [["provideToken", 3, undefined]]);
-  assert.deepEqual(await answer(() => null), [["provideToken", 3, undefined]]);
-  assert.deepEqual(await answer(() => "a"), [["provideToken", 3, "a"]]);
-  assert.deepEqual(await answer(async () => "b"), [["provideToken", 3, "b"]]);
-  assert.deepEqual(await answer(() => { throw new Error("offline"); }), [["failToken", 3, "offline", false]]);
-  assert.deepEqual(await answer(fails("offline")), [["failToken", 3, "offline", false]]);
-  assert.deepEqual(await answer(fails(undefined)), [["failToken", 3, "", false]]);
+  assert.deepEqual(await answer(undefined), [["provideToken", 3, 0, undefined]]);
+  assert.deepEqual(await answer(() => null), [["provideToken", 3, 0, undefined]]);
+  assert.deepEqual(await answer(() => "a"), [["provideToken", 3, 0, "a"]]);
+  assert.deepEqual(await answer(async () => "b"), [["provideToken", 3, 0, "b"]]);
+  assert.deepEqual(await answer(() => { throw new Error("offline"); }), [["failToken", 3, 0, "offline"]]);
+  assert.deepEqual(await answer(fails("offline")), [["failToken", 3, 0, "offline"]]);
+  assert.deepEqual(await answer(fails(undefined)), [["failToken", 3, 0, ""]]);
   const final = Object.assign(new Error("signed out"), { retryable: false });
-  assert.deepEqual(await answer(fails(final)), [["failToken", 3, "signed out", true]]);
+  assert.deepEqual(await answer(fails(final)), [["failToken", 3, 4, "signed out"]]);
 });
 
 test("a token asked for while the client is being made comes when it is", async () => {
-  ScriptedEngine.onConstruct = (engine) => engine.report({ type: "token", number: 1 });
+  ScriptedEngine.onConstruct = (engine) => engine.report({ type: "token", reason: "connect", number: 1 });
   const { engine } = await dial({ token: () => "a" }).finally(() => delete ScriptedEngine.onConstruct);
   await settle();
-  assert.deepEqual(engine.calls, [["provideToken", 1, "a"]]);
+  assert.deepEqual(engine.calls, [["provideToken", 1, 0, "a"]]);
+});
+
+test("the token provider is told what the token is for, and may give a ticket", async () => {
+  const asked = [];
+  const { engine } = await ready({
+    token: ({ reason, signal }) => {
+      asked.push([reason, signal.aborted]);
+      return reason === "connect" ? { ticket: "c" } : "r";
+    },
+  });
+  engine.report({ type: "token", reason: "connect", number: 1 });
+  engine.report({ type: "token", reason: "refresh", number: 1 });
+  await settle();
+  assert.deepEqual(asked, [["connect", false], ["refresh", false]]);
+  assert.deepEqual(engine.calls, [["provideToken", 1, 2, "c"], ["provideToken", 1, 1, "r"]]);
+});
+
+test("a fresh token that cannot be had is told apart, and final only if it says so", async () => {
+  const error = new Error("signed out");
+  const { engine } = await ready({ token: () => { throw error; } });
+  engine.report({ type: "token", reason: "refresh", number: 1 });
+  await settle();
+  error.retryable = false;
+  engine.report({ type: "token", reason: "refresh", number: 2 });
+  await settle();
+  assert.deepEqual(engine.calls, [["failToken", 1, 1, "signed out"], ["failToken", 2, 5, "signed out"]]);
+});
+
+test("a provider learns that nobody waits any more", async () => {
+  const signals = [];
+  const { engine } = await ready({
+    token: ({ signal }) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    },
+  });
+  const aborted = () => signals.map((signal) => signal.aborted);
+  engine.report({ type: "token", reason: "refresh", number: 1 });
+  engine.report({ type: "token", reason: "refresh", number: 2 });
+  assert.deepEqual(aborted(), [true, false], "another question for the same");
+  engine.state("connecting", { code: 1006 });
+  assert.deepEqual(aborted(), [true, true], "the connection is gone");
+  engine.report({ type: "token", reason: "connect", number: 3 });
+  engine.state("connecting", { attempt: 3 });
+  assert.deepEqual(aborted(), [true, true, false], "this attempt asks");
+  engine.state("connecting", { attempt: 3, retryInMs: 500 });
+  assert.deepEqual(aborted(), [true, true, true], "this attempt is over");
+  engine.report({ type: "token", reason: "connect", number: 4 });
+  engine.closed();
+  assert.deepEqual(aborted(), [true, true, true, true]);
 });
 
 test("ready() is re-armed on every connection, and fails at the end", async () => {

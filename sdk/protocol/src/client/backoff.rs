@@ -63,7 +63,7 @@ impl Backoff {
         if class == Class::Immediately && !std::mem::replace(&mut self.immediate_used, true) {
             return Some(Duration::ZERO);
         }
-        Some(self.jitter(config))
+        Some(self.failed(config))
     }
 
     /// How long to wait after a `drain` until the next connection is opened: it counts as the end of the old one, which
@@ -77,7 +77,7 @@ impl Backoff {
     ) -> Duration {
         self.ended(config, ready_since, now);
         if std::mem::replace(&mut self.immediate_used, true) {
-            return self.jitter(config);
+            return self.failed(config);
         }
         let [from, to] = [window.0, window.1].map(|moment| milliseconds(moment.min(config.retry_after_cap)));
         Duration::from_millis(from + self.random.up_to(to.saturating_sub(from)))
@@ -91,15 +91,21 @@ impl Backoff {
         }
     }
 
-    fn jitter(&mut self, config: &ClientConfig) -> Duration {
-        let bound = match self.failures {
+    fn failed(&mut self, config: &ClientConfig) -> Duration {
+        let wait = self.jitter(config, self.failures);
+        self.failures += 1;
+        wait
+    }
+
+    /// How long to wait after so many failures before this one (clause `backoff.jitter`).
+    pub(super) fn jitter(&mut self, config: &ClientConfig, failures: u32) -> Duration {
+        let bound = match failures {
             0 => milliseconds(config.backoff_first),
             failures => {
                 let doubled = milliseconds(config.backoff_base).min(u64::MAX >> 16) << failures.min(16);
                 doubled.min(milliseconds(config.backoff_cap))
             }
         };
-        self.failures += 1;
         Duration::from_millis(self.random.up_to(bound))
     }
 }

@@ -1,6 +1,7 @@
 //! One connection, from the open socket to its end: stages, the gate, liveness.
 
 use super::queue::Queue;
+use super::refresh::Refresh;
 use crate::clause::Clause;
 use crate::config::ClientConfig;
 use crate::error::PeerMisbehaved;
@@ -34,6 +35,8 @@ pub(super) struct Connection {
     limits: Option<Limits>,
     resume: bool,
     answers: bool,
+    /// Fresh tokens, if that was agreed on.
+    pub(super) refresh: Option<Refresh>,
     silence: Option<Duration>,
     last_heard: Instant,
     stage_deadline: Option<Instant>,
@@ -80,6 +83,7 @@ impl Connection {
             limits: None,
             resume: false,
             answers: false,
+            refresh: None,
             silence: None,
             last_heard: now,
             stage_deadline: Some(now + config.stage_timeout),
@@ -189,6 +193,7 @@ impl Connection {
         self.limits = Some(ready.limits);
         self.resume = resume;
         self.answers = answers;
+        self.refresh = listed("refresh").then(Refresh::default);
         if !resume {
             // Fields of a level that was not agreed on are ignored (clause `frame.level`).
             ready.session = None;

@@ -15,6 +15,12 @@ pub enum Command {
         /// The attempt that needs it.
         number: u64,
     },
+    /// Ask the application for a fresh token while the connection lives, then call `Client::provide_fresh_token` with the
+    /// same number (clause `auth.refresh`). An attempt may ask for its own at the same time.
+    AskFreshToken {
+        /// The refresh that needs it.
+        number: u64,
+    },
     /// Open a WebSocket with these subprotocols, then call `handle_open` or `handle_closed` with the number.
     Dial {
         /// The number of the connection; names it from now on.

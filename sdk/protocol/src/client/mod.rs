@@ -7,6 +7,7 @@ mod connection;
 mod event;
 mod outbox;
 mod queue;
+mod refresh;
 mod session;
 
 pub use event::{

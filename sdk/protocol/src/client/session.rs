@@ -9,6 +9,7 @@ mod former;
 mod handover;
 mod inbound;
 mod readiness;
+mod refresh;
 
 use super::address;
 use super::backoff::Backoff;
@@ -24,6 +25,7 @@ use crate::config::{ClientConfig, Window};
 use crate::error::PeerMisbehaved;
 use crate::frame::{
     self, AnswerError, Auth, Bye, ClientFrame, Hello, Message, Ready, Refusal, Resume, ServerFrame, SessionGrant,
+    TokenNews,
 };
 use crate::json::Payload;
 use crate::stage::Stage;
@@ -82,6 +84,8 @@ pub struct Client {
     outbox: Outbox,
     answers: Vec<OpenAnswer>,
     backoff: Backoff,
+    /// How many refreshes were begun; names each.
+    refreshes: u64,
     progress_deadline: Option<Instant>,
     closing: Option<Instant>,
     last_stage: Stage,
@@ -163,6 +167,7 @@ impl Client {
             outbox: Outbox::default(),
             answers: Vec::new(),
             backoff: Backoff::new(seed),
+            refreshes: 0,
             progress_deadline: None,
             closing: None,
             last_stage: Stage::Connecting,
@@ -299,6 +304,8 @@ impl Client {
             (_, Some(connection)) => connection.probe(now + self.config.probe_timeout),
             _ => {}
         }
+        // What should have begun while time stood still.
+        self.refresh(now);
     }
 
     /// The WebSocket handshake is done, and the server selected `protocol`.
@@ -389,6 +396,7 @@ impl Client {
         for number in [Some(self.current.number), next].into_iter().flatten() {
             self.attempt_due(now, number);
         }
+        self.refresh(now);
         if due(self.handover_at) {
             self.hand_over(now);
         }
@@ -427,6 +435,7 @@ impl Client {
         for deadline in [
             self.current.deadline(),
             self.next.as_ref().and_then(|next| next.deadline()),
+            self.refresh_deadline(),
             self.handover_at,
             self.former.as_ref().and_then(|former| former.deadline()),
             self.inbox.deadline,

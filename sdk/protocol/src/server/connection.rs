@@ -1,16 +1,20 @@
 //! One connection at the server, from the upgrade to its end.
 
 mod inbound;
+mod refresh;
 
 use crate::HELLO_PREFIX;
 use crate::clause::Clause;
 use crate::close;
 use crate::config::{ServerConfig, Window};
 use crate::error::PeerMisbehaved;
-use crate::frame::{Heartbeat, Hello, Limits, Message, Ready, Refusal, Send, ServerFrame, SessionGrant, StageNews};
+use crate::frame::{
+    Auth, Heartbeat, Hello, Limits, Message, Ready, Refusal, Send, ServerFrame, SessionGrant, StageNews,
+};
 use crate::stage::Stage;
 use crate::time::{Duration, Instant, earliest};
 use inbound::{hello_in, millis};
+use refresh::TokenInForce;
 use std::collections::VecDeque;
 
 /// What the driver has to write.
@@ -46,6 +50,8 @@ pub enum ServerEvent {
         /// The send that asked.
         re: u64,
     },
+    /// A fresh token: call `token_accepted` or `token_refused`.
+    FreshToken(Auth),
     /// Over, exactly once, with the first reason learned.
     Closed(Ending),
 }
@@ -68,10 +74,11 @@ pub struct Ending {
 /// The longest key of a send (clause `send.key`).
 const MAX_KEY_BYTES: usize = 64;
 
-/// The levels beyond Core that this end speaks. The second stands on the first.
-const LEVELS: [&str; 2] = [RESUME, ANSWERS];
+/// The levels beyond Core that this end speaks, and what each stands on.
+const LEVELS: [(&str, Option<&str>); 3] = [(RESUME, None), (ANSWERS, Some(RESUME)), (REFRESH, None)];
 const RESUME: &str = "resume";
 const ANSWERS: &str = "answers";
+const REFRESH: &str = "refresh";
 
 /// What became of a send.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -140,6 +147,7 @@ pub struct ServerConnection {
     unsupported: Vec<String>,
     hello_deadline: Option<Instant>,
     ready_deadline: Option<Instant>,
+    token: TokenInForce,
     ping_at: Instant,
     pings: u64,
     dead_at: Option<Instant>,
@@ -176,6 +184,7 @@ impl ServerConnection {
             unsupported: Vec::new(),
             hello_deadline: Some(now + config.hello_timeout),
             ready_deadline: Some(now + config.ready_timeout),
+            token: TokenInForce::default(),
             ping_at: now + config.ping_interval,
             pings: 0,
             dead_at: None,
@@ -264,7 +273,7 @@ impl ServerConnection {
         // A client that cannot resume is told of no session (clause `frame.level`).
         let session = bound.session.filter(|_| self.agreed(RESUME));
         if session.is_none() {
-            self.levels.clear();
+            self.levels.retain(|level| level != RESUME && level != ANSWERS);
         }
         let capabilities = self.levels.clone();
         self.write(&ServerFrame::Ready(Box::new(Ready {
@@ -423,6 +432,7 @@ impl ServerConnection {
         if self.ack_due.is_some_and(|due| due <= now) {
             self.acknowledge();
         }
+        self.require_in_time(now);
         if self.hello_deadline.is_some_and(|deadline| deadline <= now) {
             self.end(close::HELLO_TIMEOUT, "no hello came in time".to_owned(), Some(Clause::HelloTimeout), None);
         } else if self.ready_deadline.is_some_and(|deadline| deadline <= now) {
@@ -430,6 +440,8 @@ impl ServerConnection {
             self.end(close::NOT_READY_IN_TIME, reason, None, None);
         } else if self.dead_at.is_some_and(|dead| dead <= now) {
             self.end(close::HEARTBEAT_TIMEOUT, "the client fell silent".to_owned(), None, None);
+        } else if self.token_is_over(now) {
+            self.end_for_token();
         } else if self.ping_at <= now {
             self.ping_at = now + self.config.ping_interval;
             if self.dead_at.is_none() {
@@ -457,6 +469,7 @@ impl ServerConnection {
             return None;
         }
         let before_ready = earliest(self.hello_deadline, self.ready_deadline);
-        earliest(earliest(before_ready, self.ack_due), earliest(self.dead_at, Some(self.ping_at)))
+        let running = earliest(earliest(before_ready, self.ack_due), self.token_timer());
+        earliest(running, earliest(self.dead_at, Some(self.ping_at)))
     }
 }

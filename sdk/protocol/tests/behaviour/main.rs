@@ -12,6 +12,7 @@ mod cancel;
 mod lost;
 mod outcome;
 mod queue;
+mod refresh;
 mod reoffer;
 mod resume;
 mod states;

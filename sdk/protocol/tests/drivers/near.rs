@@ -20,6 +20,8 @@ pub(crate) struct Near {
     pub(crate) now: Instant,
     /// The attempt that is asking for a token.
     pub(crate) asked: Option<u64>,
+    /// The refreshes that ask for a fresh token.
+    pub(crate) asked_fresh: Vec<u64>,
     /// The connection that was dialled last, and what it offered.
     pub(crate) number: u64,
     pub(crate) protocols: Vec<String>,
@@ -75,6 +77,7 @@ impl Near {
             client: Client::new(config, seed),
             now: Instant::default(),
             asked: None,
+            asked_fresh: Vec::new(),
             number: 0,
             protocols: Vec::new(),
             address: None,
@@ -261,6 +264,7 @@ impl Near {
         while let Some(command) = self.client.poll_command() {
             match command {
                 Command::AskToken { number } => self.asked = Some(number),
+                Command::AskFreshToken { number } => self.asked_fresh.push(number),
                 Command::Dial { number, protocols, address } => {
                     assert!(number > self.number, "numbers increase");
                     (self.number, self.protocols, self.address, self.closed) = (number, protocols, address, None);

@@ -81,6 +81,7 @@ fn carry_out(client: &mut Client, now: Instant) {
     while let Some(command) = client.poll_command() {
         match command {
             Command::AskToken { number } => client.provide_token(now, number, Ok(None)),
+            Command::AskFreshToken { number } => client.provide_fresh_token(now, number, Ok(None)),
             Command::Dial { number, .. } => client.handle_open(now, number, SUBPROTOCOL),
             Command::Transmit { text, .. } => {
                 ClientFrame::decode(&text).expect("the client writes what can be read");

@@ -94,6 +94,7 @@ fn what_came(far: &mut Far) -> Vec<String> {
             ServerEvent::Send(send) => found.push(format!("send {}", send.id)),
             ServerEvent::Taken { offset } => found.push(format!("taken {offset}")),
             ServerEvent::Cancel { re } => found.push(format!("cancel {re}")),
+            ServerEvent::FreshToken(_) => found.push("fresh token".to_owned()),
             ServerEvent::Closed(_) if violated => {}
             ServerEvent::Closed(ending) => found.push(format!("ends with {}", ending.code)),
         }
@@ -198,7 +199,7 @@ fn the_driver_cannot_skip_a_stage() {
 #[test]
 fn levels_are_agreed_on_one_by_one() {
     let levels =
-        [vec![], vec!["answers"], vec!["resume"], vec!["resume", "answers"], vec!["answers", "topics", "resume"]];
+        [vec![], vec!["answers"], vec!["resume", "refresh"], vec!["refresh"], vec!["answers", "topics", "resume"]];
     for listed in levels {
         let capabilities: Vec<_> = listed.iter().map(|level| (*level).to_owned()).collect();
         let hello = Hello { capabilities, ..Hello::default() };
@@ -208,12 +209,17 @@ fn levels_are_agreed_on_one_by_one() {
         let [ServerFrame::Ready(ready)] = &far.writes()[..] else { panic!("no ready") };
         let resume = listed.contains(&"resume");
         let answers = resume && listed.contains(&"answers");
-        let agreed: Vec<_> = [("resume", resume), ("answers", answers)].into_iter().filter(|(_, both)| *both).collect();
-        let agreed: Vec<_> = agreed.into_iter().map(|(level, _)| level).collect();
+        let refresh = listed.contains(&"refresh");
+        let agreed = [("resume", resume), ("answers", answers), ("refresh", refresh)];
+        let agreed: Vec<_> = agreed.into_iter().filter(|(_, both)| *both).map(|(level, _)| level).collect();
         assert_eq!(ready.capabilities, agreed, "{listed:?}");
         assert_eq!(ready.session.is_some(), resume, "{listed:?}");
         assert_eq!(far.core.inbox_room().is_some(), resume, "{listed:?}");
-        for (text, allowed) in [(r#"{"type":"taken","offset":0}"#, resume), (r#"{"type":"cancel","re":1}"#, answers)] {
+        for (text, allowed) in [
+            (r#"{"type":"taken","offset":0}"#, resume),
+            (r#"{"type":"cancel","re":1}"#, answers),
+            (r#"{"type":"auth","token":"t-2"}"#, refresh),
+        ] {
             let mut far = fresh();
             far.core.ready(bound());
             far.forget();

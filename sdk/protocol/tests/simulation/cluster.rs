@@ -271,6 +271,7 @@ impl Cluster {
                     self.sessions.taken(&held.id, owner, offset);
                 }
             }
+            ServerEvent::FreshToken(_) => {}
             ServerEvent::Cancel { re } => {
                 self.confirm(peer, owner);
                 if let Some(held) = &peer.held {

@@ -104,6 +104,8 @@ impl Device {
             scene.watch.command(&command);
             match command {
                 Command::AskToken { number } => ask_token(scene, number),
+                // The watch says so.
+                Command::AskFreshToken { .. } => {}
                 Command::Dial { number, protocols, .. } => {
                     self.sockets.push(number);
                     let most = self.sockets.len() <= 2;

@@ -222,6 +222,7 @@ impl Small {
         while let Some(command) = self.client.poll_command() {
             match command {
                 Command::AskToken { number } => self.client.provide_token(self.now, number, Ok(None)),
+                Command::AskFreshToken { .. } => unreachable!("no token here has an end"),
                 Command::Dial { number, protocols, .. } => self.lines.push(Line {
                     number,
                     server: None,
@@ -275,7 +276,7 @@ impl Small {
                     server.authenticated(self.now);
                 }
                 ServerEvent::Send(send) => self.take(index, &send),
-                ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } => {}
+                ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } | ServerEvent::FreshToken(_) => {}
                 ServerEvent::Closed(ending) => {
                     assert!(!(4400..4500).contains(&ending.code), "correct ends break no clause: {ending:?}");
                     if let Some(session) = &line.session {

@@ -135,6 +135,7 @@ impl Watch {
                 }
                 self.attempted();
             }
+            Command::AskFreshToken { .. } => self.require(false, "no token here has an end", String::new),
             Command::Dial { number, protocols, .. } => {
                 self.coverage.connections += 1;
                 self.require(*number == self.asked, "the token provider is asked at every attempt", || {

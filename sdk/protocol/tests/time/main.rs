@@ -15,5 +15,6 @@ mod client_before_ready;
 mod client_ready;
 mod closing;
 mod queue_age;
+mod refresh;
 mod retries;
 mod server;

@@ -11,7 +11,7 @@ pub type EventReceiver = mpsc::UnboundedReceiver<(u64, SocketEvent)>;
 /// A future that a task may carry.
 pub type TaskFuture<T> = LocalBoxFuture<'static, T>;
 /// A function that a task may carry, and whose futures it may carry.
-pub type TaskFn<T> = Box<dyn FnMut() -> TaskFuture<T>>;
+pub type TaskFn<A, T> = Box<dyn FnMut(A) -> TaskFuture<T>>;
 
 /// What a task may carry.
 pub trait Task {}

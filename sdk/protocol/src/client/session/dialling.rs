@@ -36,7 +36,7 @@ impl Client {
         let hello = Hello {
             client: Some(self.config.agent.clone()),
             auth,
-            capabilities: vec!["resume".to_owned(), "answers".to_owned()],
+            capabilities: ["resume", "answers", "refresh"].map(str::to_owned).to_vec(),
             window: Some(self.config.window),
             resume,
         };

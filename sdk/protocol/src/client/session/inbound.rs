@@ -25,6 +25,7 @@ impl Client {
                 self.release_held();
             }
             ServerFrame::Message(message) if self.session.is_some() => return self.message(now, message),
+            ServerFrame::Auth(news) if self.refreshes_tokens() => self.token_news(now, &news),
             ServerFrame::Drain { reconnect_after_ms, alternate, .. } => {
                 self.drained(now, &reconnect_after_ms, alternate);
             }

@@ -31,6 +31,7 @@ impl Client {
             self.start_over(ready.session.as_ref());
         }
         self.backoff.ready();
+        self.token_ends(now, ready.token_expires_in_ms);
         self.current.ready_since = Some(now);
         let previous = self.session.take();
         self.session = ready.session.map(|grant: SessionGrant| {

@@ -54,6 +54,7 @@ impl ServerConnection {
             ClientFrame::Send(send) => return self.send(send, text.len() as u64),
             ClientFrame::Taken { offset, topic: None } if self.agreed(RESUME) => return self.taken(now, offset),
             ClientFrame::Cancel { re } if self.agreed(ANSWERS) => self.events.push_back(ServerEvent::Cancel { re }),
+            ClientFrame::Auth(auth) if self.agreed(REFRESH) => return self.fresh_token(auth),
             ClientFrame::Taken { topic: Some(_), .. } => {}
             ClientFrame::Taken { .. }
             | ClientFrame::Cancel { .. }
@@ -73,10 +74,10 @@ impl ServerConnection {
 
     pub(super) fn hello(&mut self, mut hello: Hello) {
         self.greeted = true;
-        if hello.capabilities.iter().any(|level| level == RESUME) {
-            let both = LEVELS.into_iter().filter(|level| hello.capabilities.iter().any(|theirs| theirs == level));
-            self.levels = both.map(str::to_owned).collect();
-        } else {
+        let theirs = |level: &str| hello.capabilities.iter().any(|listed| listed == level);
+        let both = LEVELS.into_iter().filter(|(level, needs)| theirs(level) && needs.is_none_or(theirs));
+        self.levels = both.map(|(level, _)| level.to_owned()).collect();
+        if !self.agreed(RESUME) {
             hello.resume = None;
         }
         self.hello_deadline = None;

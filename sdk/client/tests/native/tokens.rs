@@ -1,0 +1,141 @@
+//! Tokens that end while their connection lives, and tickets.
+
+use crate::server::{PATIENCE, TestServer, authority, eager, token};
+use futures::StreamExt;
+use readywire::{Credential, Options, State, TokenFailure, TokenReason, connect};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Options whose provider gives tokens of this life, and tells what each was for.
+fn short_lived(life: Duration) -> (Options, mpsc::UnboundedReceiver<TokenReason>) {
+    let (asked, reasons) = mpsc::unbounded_channel();
+    let options = eager().credential(move |reason| {
+        let _ = asked.send(reason);
+        std::future::ready(Ok(Credential::Bearer(authority().mint("alice", life))))
+    });
+    (options, reasons)
+}
+
+async fn next(reasons: &mut mpsc::UnboundedReceiver<TokenReason>) -> TokenReason {
+    timeout(PATIENCE, reasons.recv()).await.expect("in time").expect("a question")
+}
+
+#[tokio::test]
+async fn a_connection_outlives_its_tokens() {
+    let server = TestServer::start().await;
+    let (options, mut reasons) = short_lived(Duration::from_secs(2));
+    let client = connect(&server.url(), options).await.unwrap();
+    assert_eq!(next(&mut reasons).await, TokenReason::Connect);
+    let connection = client.status().connection;
+    for round in 0..3 {
+        assert_eq!(next(&mut reasons).await, TokenReason::Refresh);
+        assert_eq!(client.request::<u64>("echo", &round).await.unwrap(), round);
+    }
+    assert_eq!((client.status().connection, client.status().attempt), (connection, 1));
+    client.close().await;
+}
+
+/// No fresh one comes: the server ends the connection, and the next attempt brings one.
+#[tokio::test]
+async fn a_provider_that_fails_costs_the_connection_and_no_more() {
+    let server = TestServer::start().await;
+    let options = eager().credential(|reason| async move {
+        match reason {
+            TokenReason::Connect => Ok(Credential::Bearer(authority().mint("alice", Duration::from_secs(2)))),
+            TokenReason::Refresh => Err("offline".into()),
+        }
+    });
+    let client = connect(&server.url(), options).await.unwrap();
+    let mut states = client.states();
+    let mut code = None;
+    loop {
+        let change = timeout(PATIENCE, states.next()).await.unwrap().unwrap();
+        code = code.or(change.code);
+        if change.attempt == 2 && change.state.is_ready() {
+            break;
+        }
+    }
+    assert_eq!(code, Some(4103));
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_says_no_is_asked_for_the_next_attempt_and_ends_it() {
+    let server = TestServer::start().await;
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let options = eager().credential({
+        let asked = asked.clone();
+        move |reason| {
+            let first = {
+                let mut asked = asked.lock().unwrap();
+                asked.push(reason);
+                asked.len() == 1
+            };
+            async move {
+                let fatal = TokenFailure { message: "signed out".to_owned(), fatal: true };
+                let token = authority().mint("alice", Duration::from_secs(2));
+                if first { Ok(Credential::Bearer(token)) } else { Err(fatal) }
+            }
+        }
+    });
+    let client = connect(&server.url(), options).await.unwrap();
+    let end = timeout(PATIENCE, client.closed()).await.unwrap().unwrap();
+    assert_eq!((end.code, end.reason.as_str()), (4101, "no token: signed out"));
+    assert_eq!(*asked.lock().unwrap(), [TokenReason::Connect, TokenReason::Refresh, TokenReason::Connect]);
+}
+
+#[tokio::test]
+async fn a_token_for_somebody_else_changes_nothing() {
+    let server = TestServer::start().await;
+    let options = eager().credential(|reason| async move {
+        let subject = if reason == TokenReason::Connect { "alice" } else { "bob" };
+        Ok(Credential::Bearer(authority().mint(subject, Duration::from_secs(3))))
+    });
+    let client = connect(&server.url(), options).await.unwrap();
+    let mut states = client.states();
+    let mut code = None;
+    while code.is_none() {
+        code = timeout(PATIENCE, states.next()).await.unwrap().unwrap().code;
+    }
+    assert_eq!(code, Some(4103));
+    client.close().await;
+}
+
+#[cfg(feature = "tickets")]
+#[tokio::test]
+async fn tickets_connect_again_and_again() {
+    let server = TestServer::start().await;
+    let url = format!("http://{}/tickets", server.address);
+    let options = eager().credential(move |_| {
+        let url = url.clone();
+        async move { readywire::ticket(&url, &token("alice")).await }
+    });
+    let client = connect(&server.url(), options).await.unwrap();
+    for attempt in 2..4 {
+        server.cut();
+        let mut states = client.states();
+        while !matches!(timeout(PATIENCE, states.next()).await.unwrap(), Some(change) if change.attempt == attempt && change.state.is_ready())
+        {
+        }
+        let echoed: Value = client.request("echo", &json!(attempt)).await.unwrap();
+        assert_eq!(echoed, attempt);
+    }
+    client.close().await;
+    assert_eq!(client.state(), State::Closed);
+}
+
+#[cfg(feature = "tickets")]
+#[tokio::test]
+async fn no_ticket_is_a_failure_that_says_why() {
+    let server = TestServer::start().await;
+    let url = format!("http://{}/tickets", server.address);
+    let failure = readywire::ticket(&url, "nonsense").await.unwrap_err();
+    assert_eq!(failure.message, format!("no ticket from {url}: 401 the token is not a JSON Web Token"));
+    assert!(!failure.fatal, "another token may help");
+    let elsewhere = format!("http://{}/healthz", server.address);
+    assert!(readywire::ticket(&elsewhere, "t").await.unwrap_err().message.contains("405"));
+    assert!(readywire::ticket("http://127.0.0.1:1/tickets", "t").await.is_err());
+}
