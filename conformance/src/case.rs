@@ -100,6 +100,8 @@ pub enum Step {
     Silence(bool),
     /// Writes a ping of the WebSocket itself, which is none of the protocol's.
     ControlPing(bool),
+    /// Judging a server: gets one more token.
+    Token(Another),
     /// Answers no ping from here on.
     Mute(bool),
     /// Breaks the connection off, without a close frame.
@@ -160,6 +162,17 @@ pub struct Connect {
     pub path: Option<String>,
     /// The HTTP statuses that have to come instead of 101.
     pub refused: Option<Vec<u16>>,
+}
+
+/// One more token.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Another {
+    /// Whose.
+    pub subject: String,
+    /// The name under which it is kept.
+    #[serde(rename = "as")]
+    pub name: String,
 }
 
 /// How to take a connection in.

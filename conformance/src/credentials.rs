@@ -5,6 +5,9 @@ use std::sync::Arc;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
+/// The subject whose tokens end too soon to be used again.
+const BRIEF: &str = "brief";
+
 /// Tokens by subject.
 #[derive(Clone, Debug)]
 pub enum Credentials {
@@ -37,7 +40,7 @@ impl Credentials {
             Self::Token(token) => Ok(token.clone()),
             Self::Command { words, printed } => {
                 let mut printed = printed.lock().await;
-                if let Some(token) = printed.get(subject) {
+                if let Some(token) = printed.get(subject).filter(|_| subject != BRIEF) {
                     return Ok(token.clone());
                 }
                 let mut words = words.iter().map(|word| word.replace("{subject}", subject));

@@ -259,6 +259,7 @@ impl Play {
                 let written = self.link()?.control_ping().await;
                 self.written(written)
             }
+            Step::Token(another) => self.another_token(another).await,
             Step::Mute(mute) => {
                 self.mute = *mute;
                 Ok(())
@@ -397,6 +398,7 @@ fn words(step: &Step) -> String {
         }
         Step::Silence(_) => "ping, and expect nothing before the pong".to_owned(),
         Step::ControlPing(_) => "write a ping of the WebSocket itself".to_owned(),
+        Step::Token(another) => format!("get a token of `{}`", another.subject),
         Step::Mute(_) => "answer no ping".to_owned(),
         Step::Cut(_) => "break the connection off".to_owned(),
         Step::Bye(code) => format!("say bye with {code}, and close"),

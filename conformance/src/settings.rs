@@ -22,7 +22,7 @@ pub const SETTINGS: &[(&str, u64, &str)] = &[
 ];
 
 /// The subjects that a server under test may have besides `alice`.
-pub const SUBJECTS: &[&str] = &["bob", "slow", "failing", "stuck", "expired", "invalid", "ticket"];
+pub const SUBJECTS: &[&str] = &["bob", "slow", "failing", "stuck", "expired", "brief", "invalid", "ticket"];
 
 /// Reads `name=value`, or `wanted` for all of them.
 ///

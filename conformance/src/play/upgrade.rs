@@ -2,7 +2,7 @@
 
 use super::frames::{merge, text_of};
 use super::{Broken, Peer, Play};
-use crate::case::Connect;
+use crate::case::{Another, Connect};
 use crate::dial::{Dialled, Request, Selected, dial};
 use crate::log::Origin;
 use crate::pattern;
@@ -13,6 +13,14 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 impl Play {
+    /// Gets one more token, in place of any that was printed before.
+    pub(super) async fn another_token(&mut self, another: &Another) -> Result<(), Broken> {
+        let Peer::Server { credentials, .. } = &self.peer else { return Err(not_a_server("token")) };
+        let token = credentials.token(&another.subject).await.map_err(Broken::Impossible)?;
+        self.kept.insert(another.name.clone(), Value::from(token));
+        Ok(())
+    }
+
     pub(super) async fn connect(&mut self, connect: &Connect) -> Result<(), Broken> {
         let name = connect.name.as_deref().unwrap_or("main");
         self.current = self.fill(name)?;
@@ -87,7 +95,7 @@ impl Play {
             "type": "hello",
             "client": { "name": "readywire-conformance", "version": env!("CARGO_PKG_VERSION") },
             "auth": { "scheme": "bearer", "token": token },
-            "capabilities": ["resume", "answers"],
+            "capabilities": ["resume", "answers", "refresh"],
             "window": { "messages": 256, "bytes": 1_048_576 },
         });
         if token.is_empty() {

@@ -29,7 +29,7 @@ export function serve(connect, name, report) {
     on: "hello",
     name,
     version: "0.1.0",
-    levels: ["resume", "answers"],
+    levels: ["resume", "answers", "refresh"],
     // A platform that fails the connection by itself tells nobody which subprotocol was selected, and a page is woken up
     // by its browser, for all runs at once.
     lacks: ["sees_subprotocol", "wake"],
@@ -74,7 +74,7 @@ class Run {
     this.#closeDeadlineMs = options.close_deadline_ms;
     connect(order.url, {
       resolveWhen: "dialling",
-      token: () => this.#provide(),
+      token: ({ reason }) => this.#provide(reason),
       helloInUpgrade: options.hello_in_upgrade,
       connectTimeoutMs: options.connect_timeout_ms,
       queue: { messages: options.queue_messages, bytes: options.queue_bytes, maxAgeMs: options.queue_age_ms },
@@ -110,11 +110,11 @@ class Run {
     for (const order of this.#waiting.splice(0)) this.#obey(order);
   }
 
-  #provide() {
-    this.#report("token", {});
-    const { token, fail } = this.#token;
+  #provide(reason) {
+    this.#report("token", { reason });
+    const { token, fail, final } = this.#token;
     if (token !== undefined) return token;
-    if (fail !== undefined) throw new Error(fail);
+    if (fail !== undefined) throw Object.assign(new Error(fail), { retryable: final !== true });
     return new Promise(() => {});
   }
 

@@ -5,8 +5,10 @@ use readywire_server::command_line::Tokens;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
+const BRIEF: Duration = Duration::from_secs(4);
 
-/// A token of `subject`, or a ticket of alice; that of `expired` has been over for an hour, that of `invalid` has a stranger's signature.
+/// A token of `subject`, or a ticket of alice; that of `expired` has been over for an hour, that of `brief` soon is, that of
+/// `invalid` has a stranger's signature.
 pub(crate) fn print(authority: &Authority, tokens: &Tokens, subject: &str) -> Result<String, String> {
     Ok(match subject {
         "expired" => {
@@ -21,6 +23,7 @@ pub(crate) fn print(authority: &Authority, tokens: &Tokens, subject: &str) -> Re
             let stranger = Authority::new(stranger, &tokens.jwt_issuer, &tokens.jwt_audience);
             stranger.map_err(|error| error.to_string())?.mint("alice", HOUR)
         }
+        "brief" => authority.mint("alice", BRIEF),
         "ticket" => authority.mint_ticket("alice", HOUR),
         subject => authority.mint(subject, HOUR),
     })

@@ -18,7 +18,7 @@ pub async fn serve(mut orders: UnboundedReceiver<String>, reports: UnboundedSend
         "on": "hello",
         "name": "readywire (Rust)",
         "version": env!("CARGO_PKG_VERSION"),
-        "levels": ["resume", "answers"],
+        "levels": ["resume", "answers", "refresh"],
         // `connect` gives the client only when it is ready for the first time.
         "lacks": ["early_client"],
         "options": options::NAMES,

@@ -19,6 +19,9 @@ pub(crate) const NAMES: &[&str] = &[
     "queue_messages",
     "read_messages",
     "ready_cap_ms",
+    "refresh_ahead_ms",
+    "refresh_pause_ms",
+    "refresh_timeout_ms",
     "retry_after_cap_ms",
     "stable_after_ms",
     "stage_grace_ms",
@@ -48,6 +51,9 @@ pub(crate) fn of(order: &Value) -> Options {
         count("queue_bytes", &mut config.queue.bytes);
         count("queue_messages", &mut config.queue.messages);
         time("ready_cap_ms", &mut config.ready_cap);
+        time("refresh_ahead_ms", &mut config.refresh_ahead);
+        time("refresh_pause_ms", &mut config.refresh_pause);
+        time("refresh_timeout_ms", &mut config.refresh_timeout);
         time("retry_after_cap_ms", &mut config.retry_after_cap);
         time("stable_after_ms", &mut config.stable_after);
         time("stage_grace_ms", &mut config.stage_grace);

@@ -3,8 +3,8 @@
 use crate::options;
 use futures::{FutureExt, Stream, StreamExt};
 use readywire::{
-    Acknowledged, Answer, AnswerError, Client, ConnectError, End, Messages, SendChange, SendChanges, SendError,
-    SendOptions, SendState, Sending, StateChange, States, TokenFailure, connect,
+    Acknowledged, Answer, AnswerError, Client, ConnectError, Credential, End, Messages, SendChange, SendChanges,
+    SendError, SendOptions, SendState, Sending, StateChange, States, TokenFailure, TokenReason, connect,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -91,22 +91,23 @@ impl Reports {
 #[derive(Clone)]
 enum Token {
     Give(String),
-    Fail(String),
+    Fail(TokenFailure),
     Keep,
 }
 
 /// Makes a client as ordered, and serves it to its end, or to the end of its orders.
 pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, reports: Reports) {
     let token = Arc::new(Mutex::new(Token::Give(text(&order["token"]))));
-    let options = options::of(&order).token({
+    let options = options::of(&order).credential({
         let (token, reports) = (token.clone(), reports.clone());
-        move || {
-            reports.tell("token", json!({}));
+        move |reason| {
+            let reason = if reason == TokenReason::Refresh { "refresh" } else { "connect" };
+            reports.tell("token", json!({ "reason": reason }));
             let token = token.lock().unwrap_or_else(PoisonError::into_inner).clone();
             async move {
                 match token {
-                    Token::Give(token) => Ok(token),
-                    Token::Fail(why) => Err(TokenFailure { message: why, fatal: false }),
+                    Token::Give(token) => Ok(Credential::Bearer(token)),
+                    Token::Fail(failure) => Err(failure),
                     Token::Keep => pending().await,
                 }
             }
@@ -167,7 +168,7 @@ pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, repo
 fn provide(token: &Mutex<Token>, order: &Value) {
     let next = match (&order["token"], &order["fail"]) {
         (Value::String(token), _) => Token::Give(token.clone()),
-        (_, Value::String(why)) => Token::Fail(why.clone()),
+        (_, Value::String(why)) => Token::Fail(TokenFailure { message: why.clone(), fatal: order["final"] == true }),
         _ => Token::Keep,
     };
     *token.lock().unwrap_or_else(PoisonError::into_inner) = next;
