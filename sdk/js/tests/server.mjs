@@ -41,9 +41,9 @@ export async function startServer(folder, options = []) {
   return {
     url,
     origin,
-    /** A token for this subject. */
-    async token(subject) {
-      const { stdout } = await promisify(execFile)(program, [...signing, "token", "--subject", subject]);
+    /** A token for this subject, by default for an hour. */
+    async token(subject, ttl = "1h") {
+      const { stdout } = await promisify(execFile)(program, [...signing, "token", "--subject", subject, "--ttl", ttl]);
       return stdout.trim();
     },
     /** Sets fault switches; the server must have been started with `--faults`. */
