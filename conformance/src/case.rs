@@ -124,6 +124,8 @@ pub enum Step {
     Took(u64),
     /// Nothing that the testee has said so far, reports and logs, may hold a token of this case.
     Redacted(bool),
+    /// How long a client waited before each of its last connections; judging a client.
+    Waits(Waits),
     /// Does steps again and again; `${index}` counts from 1.
     Repeat(Repeat),
     /// Asks the server to go away, as an operator would; judging a server of its own.
@@ -267,6 +269,18 @@ pub struct Closed {
     pub bye: Option<Value>,
     /// What may not come before it.
     pub never: Vec<Value>,
+}
+
+/// How random the waits of a client have to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waits {
+    /// Those before so many connections are looked at, the last ones.
+    pub last: usize,
+    /// The shortest of them has to be below so many milliseconds.
+    pub shortest_below: u64,
+    /// The longest of them has to be so many milliseconds longer than the shortest.
+    pub apart: u64,
 }
 
 /// Steps to do again and again.

@@ -1,9 +1,15 @@
 //! Where the tokens for a server under test come from.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// How long the command for tokens may take.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// The subject whose tokens end too soon to be used again.
 const BRIEF: &str = "brief";
@@ -45,7 +51,9 @@ impl Credentials {
                 }
                 let mut words = words.iter().map(|word| word.replace("{subject}", subject));
                 let program = words.next().ok_or("the command for tokens is empty")?;
-                let output = Command::new(&program).args(words).output().await;
+                let output = Command::new(&program).args(words).stdin(Stdio::null()).kill_on_drop(true).output();
+                let output = timeout(LONGEST, output).await;
+                let output = output.map_err(|_| format!("the command for tokens, {program}, took longer than 30 s"))?;
                 let output = output.map_err(|error| format!("the command for tokens, {program}: {error}"))?;
                 if !output.status.success() {
                     let error = String::from_utf8_lossy(&output.stderr);

@@ -36,7 +36,14 @@ pub struct Line {
 impl Line {
     /// Whether it is a remark of the suite, and nothing passed.
     pub fn is_remark(&self) -> bool {
-        const REMARKS: [&str; 4] = ["(it did not come", "(could not be written", "(no answer)", "(SIGTERM)"];
+        const REMARKS: [&str; 6] = [
+            "(it did not come",
+            "(it did not read",
+            "(the case was not over",
+            "(could not be written",
+            "(no answer)",
+            "(SIGTERM)",
+        ];
         self.origin == Origin::Suite && REMARKS.iter().any(|remark| self.text.starts_with(remark))
     }
 }

@@ -221,12 +221,16 @@ fn finish(reports: &Reports, run: &Run, judged: &[Judged], took: Duration) -> Re
             known::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
         }
     };
+    let mut shown = Vec::new();
     for one in judged.iter().filter(|one| matches!(one.verdict, Verdict::Fail | Verdict::NotRun | Verdict::NonStrict)) {
         match listed.iter().find(|known| known.names(&one.case.id)) {
             Some(known) => println!("known to fail: {} ({})\n", one.case.id, known.reason),
             None if text::not_played(one) => {}
-            None => println!("{}", text::problem(one)),
+            None => shown.push(one),
         }
+    }
+    for problem in text::problems(&shown) {
+        println!("{problem}");
     }
     let mistakes = known::mistakes(&listed, judged);
     for mistake in &mistakes {

@@ -18,9 +18,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
+use tokio::time::{timeout, timeout_at};
 
 /// How long a peer may take for the next thing, unless a case says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often that long a whole case may take. Each wait has its bound; this one is for what goes round in circles.
+const WAITS: u32 = 12;
 
 /// Who is judged.
 pub enum Peer {
@@ -94,6 +98,8 @@ pub(crate) struct Play {
     pub(crate) closing: BTreeSet<String>,
     /// When the last connection ended, as far as the suite knows.
     pub(crate) ended: Option<Instant>,
+    /// How long a client waited before each connection but its first, in milliseconds.
+    pub(crate) waits: Vec<u64>,
     /// What the suite says to a client as its server.
     pub(crate) script: scripted::Script,
     /// Upgrades that are not answered.
@@ -121,6 +127,7 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         reached: BTreeMap::new(),
         closing: BTreeSet::new(),
         ended: None,
+        waits: Vec::new(),
         script: scripted::Script::default(),
         stalled: Vec::new(),
         unread: VecDeque::new(),
@@ -145,16 +152,20 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         play.kept.insert("token".to_owned(), Value::from(run.secret("token")));
         play.kept.insert("kilobyte".to_owned(), Value::from("x".repeat(1024)));
     }
+    let patience = play.patience;
+    let longest = patience * WAITS;
+    let deadline = tokio::time::Instant::now() + longest;
     let mut ended = None;
     for (index, step) in case.steps.iter().enumerate() {
-        if let Err(broken) = play.step(step).await {
+        let done = timeout_at(deadline, play.step(step)).await;
+        if let Err(broken) = done.unwrap_or_else(|_| Err(play.endless(longest))) {
             ended = Some((index + 1, words(step), broken));
             break;
         }
     }
     for step in &case.afterwards {
         // The verdict stands by now.
-        let _ = play.step(step).await;
+        let _ = timeout(patience, play.step(step)).await;
     }
     // Nothing of one case may reach the next.
     for (name, link) in std::mem::take(&mut play.links) {
@@ -182,6 +193,13 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
 }
 
 impl Play {
+    /// A peer that keeps every wait in time and comes to no end.
+    fn endless(&mut self, longest: Duration) -> Broken {
+        let longest = longest.as_millis();
+        self.note(Origin::Suite, &format!("(the case was not over after {longest} ms)"));
+        Broken::failed(format!("the end of the case within {longest} ms"), "no end of it")
+    }
+
     async fn step(&mut self, step: &Step) -> Result<(), Broken> {
         self.waiting = Instant::now();
         match step {
@@ -217,34 +235,35 @@ impl Play {
             Step::Binary(digits) => {
                 let bytes = hexadecimal(&self.fill(digits)?)?;
                 self.note(Origin::Suite, &format!("(binary, {} bytes)", bytes.len()));
-                let written = self.link()?.binary(bytes).await;
+                let written = timeout(self.patience, self.link()?.binary(bytes)).await;
                 self.written(written)
             }
             Step::Fragments(parts) => {
                 let parts = parts.iter().map(|part| self.fill(part)).collect::<Result<Vec<_>, _>>()?;
                 self.note(Origin::Suite, &format!("(in {} fragments) {}", parts.len(), parts.concat()));
                 let parts = parts.iter().map(|part| part.as_bytes().to_vec()).collect();
-                let written = self.link()?.fragments(parts, true).await;
+                let written = timeout(self.patience, self.link()?.fragments(parts, true)).await;
                 self.written(written)
             }
             Step::ByteFragments(parts) => {
                 self.note(Origin::Suite, &format!("(in {} fragments, the bytes {})", parts.len(), parts.join(" ")));
                 let parts = parts.iter().map(|digits| hexadecimal(digits)).collect::<Result<_, _>>()?;
-                let written = self.link()?.fragments(parts, true).await;
+                let written = timeout(self.patience, self.link()?.fragments(parts, true)).await;
                 self.written(written)
             }
             Step::Endless(count) => {
                 self.note(Origin::Suite, &format!("({count} fragments of 1024 bytes, and no end)"));
                 // Nothing may stand between the fragments of a message (RFC 6455, section 5.4).
                 self.mute = true;
-                let written = self.link()?.fragments(vec![vec![b' '; 1024]; *count], false).await;
+                let written =
+                    timeout(self.patience, self.link()?.fragments(vec![vec![b' '; 1024]; *count], false)).await;
                 self.written(written)
             }
             Step::Bytes(digits) => {
                 let digits = &self.fill(digits)?;
                 let bytes = hexadecimal(digits)?;
                 self.note(Origin::Suite, &format!("(text frame of the bytes {digits})"));
-                let written = self.link()?.bytes(bytes).await;
+                let written = timeout(self.patience, self.link()?.bytes(bytes)).await;
                 self.written(written)
             }
             Step::Expect(pattern) => self.expect(std::slice::from_ref(pattern)).await,
@@ -256,7 +275,7 @@ impl Play {
             Step::Silence(_) => self.silence().await,
             Step::ControlPing(_) => {
                 self.note(Origin::Suite, "(ping of the WebSocket)");
-                let written = self.link()?.control_ping().await;
+                let written = timeout(self.patience, self.link()?.control_ping()).await;
                 self.written(written)
             }
             Step::Token(another) => self.another_token(another).await,
@@ -297,6 +316,7 @@ impl Play {
                 }
                 Err(Broken::failed(format!("at least {milliseconds} ms"), format!("{took} ms")))
             }
+            Step::Waits(waits) => self.waited(waits),
             Step::Repeat(repeat) => {
                 for index in 1..=self.amount(&repeat.times)? {
                     self.kept.insert("index".to_owned(), Value::from(index));
@@ -412,6 +432,7 @@ fn words(step: &Step) -> String {
             patterns.iter().map(Value::to_string).collect::<Vec<_>>().join(", and ")
         ),
         Step::Took(milliseconds) => format!("expect that all this took {milliseconds} ms at least"),
+        Step::Waits(waits) => format!("look at how long the client waited before its last {} connections", waits.last),
         Step::Redacted(_) => "look for tokens in what the client has said".to_owned(),
         Step::Repeat(repeat) => format!("do {} steps {} times", repeat.steps.len(), repeat.times),
         Step::Pause(milliseconds) => format!("wait {milliseconds} ms"),

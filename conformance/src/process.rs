@@ -11,6 +11,8 @@ use tokio::time::timeout;
 
 /// How long a server may take to print its address.
 const START: Duration = Duration::from_secs(30);
+/// How long its last words may take once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How to start a server.
 #[derive(Clone, Debug, Default)]
@@ -67,9 +69,9 @@ impl Start {
         let url = match timeout(START, address).await {
             Ok(Some(url)) => url,
             Ok(None) => {
-                // What it said last tells why.
+                // What it said last tells why; something that it started may hold the pipe open.
                 for reader in readers {
-                    let _ = reader.await;
+                    let _ = timeout(LAST_WORDS, reader).await;
                 }
                 let said = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 return Err(format!(

@@ -1,5 +1,6 @@
 //! Verdicts, for people and for machines.
 
+pub mod hint;
 pub mod html;
 pub mod json;
 pub mod junit;

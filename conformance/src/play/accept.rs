@@ -1,7 +1,7 @@
 //! Taking connections of a client in.
 
 use super::{Broken, Peer, Play};
-use crate::case::{Accept, Begin};
+use crate::case::{Accept, Begin, Waits};
 use crate::link::Upgrade;
 use crate::log::Origin;
 use crate::pattern;
@@ -140,9 +140,10 @@ impl Play {
     }
 
     /// Whether a connection came neither too early nor too late.
-    fn in_time(&self, accept: &Accept, arrived: Instant) -> Result<(), Broken> {
+    fn in_time(&mut self, accept: &Accept, arrived: Instant) -> Result<(), Broken> {
         let Some(ended) = self.ended else { return Ok(()) };
         let waited = arrived.saturating_duration_since(ended).as_millis() as u64;
+        self.waits.push(waited);
         for (limit, kept) in [(&accept.after, true), (&accept.before, false)] {
             let Some(limit) = limit else { continue };
             let limit = limit.of(&self.kept).map_err(Broken::Impossible)?;
@@ -155,6 +156,21 @@ impl Play {
             }
         }
         Ok(())
+    }
+
+    /// Whether the waits before the last connections are as random as they have to be.
+    pub(super) fn waited(&self, waits: &Waits) -> Result<(), Broken> {
+        let looked_at = &self.waits[self.waits.len().saturating_sub(waits.last)..];
+        if looked_at.len() < waits.last {
+            return Err(Broken::Impossible(format!("the case saw {} waits, and looks at more", looked_at.len())));
+        }
+        let (Some(shortest), Some(longest)) = (looked_at.iter().min(), looked_at.iter().max()) else { return Ok(()) };
+        if *shortest < waits.shortest_below && longest - shortest >= waits.apart {
+            return Ok(());
+        }
+        let Waits { last, shortest_below, apart } = waits;
+        let expected = format!("{last} waits, the shortest below {shortest_below} ms, the longest {apart} ms longer");
+        Err(Broken::failed(expected, format!("waits of {looked_at:?} ms")))
     }
 
     fn placed(&self, accept: &Accept, place: &str) -> Result<(), Broken> {

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
-use tokio::time::timeout_at;
+use tokio::time::error::Elapsed;
+use tokio::time::{timeout, timeout_at};
 
 /// What came, as far as a case can want it.
 enum Came {
@@ -21,7 +22,7 @@ enum Came {
 impl Play {
     pub(super) async fn write(&mut self, text: &str) -> Result<(), Broken> {
         self.note(Origin::Suite, text);
-        let written = self.link()?.text(text).await;
+        let written = timeout(self.patience, self.link()?.text(text)).await;
         self.written(written)
     }
 
@@ -30,11 +31,20 @@ impl Play {
     }
 
     /// A peer that has closed already says so when it is read: to have been unable to write is no verdict.
-    pub(super) fn written(&mut self, written: Result<(), String>) -> Result<(), Broken> {
-        if let Err(error) = written {
-            self.note(Origin::Suite, &format!("(could not be written: {error})"));
+    /// One that does not read what it is sent is one.
+    pub(super) fn written(&mut self, written: Result<Result<(), String>, Elapsed>) -> Result<(), Broken> {
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                self.note(Origin::Suite, &format!("(could not be written: {error})"));
+                Ok(())
+            }
+            Err(_) => {
+                let patience = self.patience.as_millis();
+                self.note(Origin::Suite, &format!("(it did not read for {patience} ms)"));
+                Err(Broken::failed("a peer that reads what is written", format!("it did not read for {patience} ms")))
+            }
         }
-        Ok(())
     }
 
     /// The next frame that is not a ping of the heartbeat, which is answered on the way.
@@ -221,7 +231,7 @@ impl Play {
 
     pub(super) async fn close(&mut self, code: u16) -> Result<(), Broken> {
         self.note(Origin::Suite, &format!("(close {code})"));
-        let written = self.link()?.close(code, "the case is over").await;
+        let written = timeout(self.patience, self.link()?.close(code, "the case is over")).await;
         self.ended = Some(Instant::now());
         self.closing.insert(self.current.clone());
         self.written(written)

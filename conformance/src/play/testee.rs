@@ -5,7 +5,8 @@ use super::{Broken, Peer, Play};
 use crate::log::Origin;
 use crate::pattern;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use std::time::Instant;
+use tokio::time::timeout_at;
 
 impl Play {
     pub(super) fn order(&mut self, order: &Value) -> Result<(), Broken> {
@@ -88,13 +89,16 @@ impl Play {
     async fn next_report(&mut self, awaited: &str) -> Result<Value, Broken> {
         self.bury();
         let patience = self.patience;
+        let deadline = self.waiting + patience;
+        // A client that never stops to report would be listened to for ever.
+        let in_time = Instant::now() <= deadline;
         let Peer::Client(run) = &mut self.peer else { return Err(not_a_client("observe")) };
-        let report = match timeout(patience, run.reports.recv()).await {
-            Ok(Some(report)) => report,
+        let report = match timeout_at(deadline.into(), run.reports.recv()).await {
+            Ok(Some(report)) if in_time => report,
             Ok(None) => return Err(Broken::Impossible("the testee is gone".to_owned())),
             // One that ended before this case began was not there to say so.
-            Err(_) if run.is_gone() => return Err(Broken::Impossible("the testee is gone".to_owned())),
-            Err(_) => return Err(Broken::failed(awaited, format!("nothing of it for {} ms", patience.as_millis()))),
+            _ if run.is_gone() => return Err(Broken::Impossible("the testee is gone".to_owned())),
+            _ => return Err(Broken::failed(awaited, format!("nothing of it for {} ms", patience.as_millis()))),
         };
         self.note(Origin::Report, &report.to_string());
         if report["on"] == "trouble" {

@@ -1,12 +1,78 @@
 //! The report on a terminal: quiet when green, and everything about what is not.
 
+use super::hint::Hint;
 use crate::log::Origin;
 use crate::verdict::{Counts, Judged, Verdict};
+use readywire_protocol::clause::Clause;
 use std::fmt::Write as _;
 
 /// Lines of a transcript that are shown, from its beginning and from its end.
 const FIRST_LINES: usize = 12;
 const LAST_LINES: usize = 30;
+
+/// Characters in a line of names.
+const WIDTH: usize = 118;
+
+/// What went wrong with each of these, and of those that are alike only one in full: the others are named below it.
+pub fn problems(judged: &[&Judged]) -> Vec<String> {
+    let mut groups: Vec<(Alike, Vec<&Judged>)> = Vec::new();
+    for one in judged {
+        let alike = Alike::of(one);
+        match groups.iter_mut().find(|(known, _)| *known == alike) {
+            Some((_, group)) => group.push(one),
+            None => groups.push((alike, vec![one])),
+        }
+    }
+    groups.iter().filter_map(|(_, group)| group.split_first()).map(|(first, rest)| block(first, rest)).collect()
+}
+
+/// What makes two failures the same one.
+#[derive(PartialEq, Eq)]
+enum Alike {
+    /// One cause, whatever rule it shows at.
+    Hint(Verdict, Hint),
+    /// One rule, and the same words, numbers aside.
+    Words(Verdict, Clause, [String; 3]),
+}
+
+impl Alike {
+    fn of(judged: &Judged) -> Self {
+        if let Some(hint) = Hint::of(judged) {
+            return Self::Hint(judged.verdict, hint);
+        }
+        let played = judged.played.as_ref();
+        let words = [
+            played.and_then(|played| played.expected.as_deref()),
+            played.and_then(|played| played.actual.as_deref()),
+            judged.reason.as_deref(),
+        ];
+        Self::Words(judged.verdict, judged.case.clause, words.map(|words| shape(words.unwrap_or_default())))
+    }
+}
+
+/// A text without what differs from run to run: numbers, and ids with digits in them.
+fn shape(text: &str) -> String {
+    let words = text.split_inclusive(|character: char| !character.is_ascii_alphanumeric());
+    words.map(|word| if word.bytes().any(|byte| byte.is_ascii_digit()) { "#" } else { word }).collect()
+}
+
+fn block(first: &Judged, rest: &[&Judged]) -> String {
+    let mut text = problem(first);
+    if rest.is_empty() {
+        return text;
+    }
+    let _ = writeln!(text, "  {} more like it; --case shows one in full:", rest.len());
+    let mut line = String::from("   ");
+    for one in rest {
+        if line.len() > 3 && line.len() + 1 + one.case.id.len() > WIDTH {
+            let _ = writeln!(text, "{line}");
+            line.truncate(3);
+        }
+        let _ = write!(line, " {}", one.case.id);
+    }
+    let _ = writeln!(text, "{line}");
+    text
+}
 
 /// What went wrong with one case: what was done, the rule, expected, actual, and the frames.
 pub fn problem(judged: &Judged) -> String {
@@ -33,6 +99,9 @@ pub fn problem(judged: &Judged) -> String {
     }
     if let Some(actual) = &played.actual {
         let _ = writeln!(text, "  actual    {}", printable(actual));
+    }
+    if let Some(hint) = Hint::of(judged) {
+        let _ = writeln!(text, "  hint      {}", hint.text());
     }
     let several = played.lines.iter().any(|line| line.connection != "main");
     let left_out = played.lines.len().saturating_sub(FIRST_LINES + LAST_LINES);
@@ -100,6 +169,84 @@ pub fn summary(name: &str, judged: &[Judged], known: usize, took: std::time::Dur
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue;
+    use crate::log::Line;
+    use crate::play::Played;
+    use readywire_protocol::clause::Side;
+
+    /// A case for servers that came to `actual`, with these lines.
+    fn failed(id: &str, actual: &str, lines: &[(Origin, &str)]) -> Judged {
+        let case =
+            catalogue::built_in().expect("cases").into_iter().find(|case| case.id == id && case.side == Side::Server);
+        let line = |(origin, text): &(Origin, &str)| Line {
+            at: 7,
+            connection: "main".to_owned(),
+            origin: *origin,
+            text: (*text).to_owned(),
+        };
+        let played = Played {
+            step: Some(3),
+            doing: Some("expect a close".to_owned()),
+            expected: Some("a close with 4400".to_owned()),
+            actual: Some(actual.to_owned()),
+            impossible: None,
+            lines: lines.iter().map(line).collect(),
+            took: 12,
+        };
+        Judged::of(case.expect("a case"), played)
+    }
+
+    #[test]
+    fn of_failures_that_are_alike_one_is_shown_in_full() {
+        let alike = |id| failed(id, "nothing of it for 5000 ms", &[]);
+        let judged = [
+            alike("frame.integer/wrong-exponent"),
+            alike("frame.integer/wrong-capital-exponent"),
+            failed("frame.integer/wrong-negative", "nothing of it for 5001 ms", &[]),
+            failed("frame.integer/wrong-leading-zero", "a close frame with 1002", &[]),
+            alike("frame.depth/deepest-payload"),
+        ];
+        let blocks = problems(&judged.iter().collect::<Vec<_>>());
+        assert_eq!(blocks.len(), 3, "another end and another rule are not alike: {blocks:#?}");
+        let more = "2 more like it; --case shows one in full:\n    frame.integer/wrong-capital-exponent frame.integer/wrong-negative\n";
+        assert!(blocks[0].ends_with(more), "{}", blocks[0]);
+        assert!(!blocks[1].contains("more like it"), "{}", blocks[1]);
+    }
+
+    #[test]
+    fn long_lists_of_names_are_broken_into_lines() {
+        let first = failed("frame.integer/wrong-negative", "nothing", &[]);
+        let rest = vec![&first; 40];
+        let block = block(&first, &rest);
+        assert!(
+            block.lines().skip_while(|line| !line.contains("40 more like it")).skip(1).all(|line| line.len() <= WIDTH)
+        );
+        assert_eq!(block.matches("frame.integer/wrong-negative").count(), 41);
+    }
+
+    #[test]
+    fn a_handler_that_throws_is_one_failure_whatever_rule_it_shows_at() {
+        let crashed = |id| failed(id, "a close frame with 1011", &[(Origin::Peer, "(close 1011 internal error)")]);
+        let judged = [crashed("frame.integer/wrong-negative"), crashed("frame.depth/deepest-payload")];
+        let blocks = problems(&judged.iter().collect::<Vec<_>>());
+        assert_eq!(blocks.len(), 1, "{blocks:#?}");
+        assert!(blocks[0].contains("hint      1011 is how") && blocks[0].contains("--server-log"), "{}", blocks[0]);
+    }
+
+    #[test]
+    fn an_event_of_the_contract_that_nobody_handles_is_named() {
+        let refused = |id, event: &str| {
+            let send = format!(r#"{{"type":"send","id":1,"event":"{event}","payload":{{"to":3}},"answer":true}}"#);
+            let nack = r#"{"type":"nack","id":1,"code":"unknown_event"}"#;
+            problem(&failed(id, "nothing of it", &[(Origin::Suite, send.as_str()), (Origin::Peer, nack)]))
+        };
+        let counted = refused("answer.end/exactly-once", "count");
+        assert!(counted.contains("hint      ") && counted.contains("--lacks count"), "{counted}");
+        let echoed = refused("answer.end/exactly-once", "echo");
+        assert!(echoed.contains("needs the event `echo`") && !echoed.contains("--lacks"), "{echoed}");
+        let unknown = refused("answer.end/exactly-once", "nobody-knows-this");
+        assert!(!unknown.contains("hint"), "{unknown}");
+    }
 
     #[test]
     fn nothing_reaches_the_terminal_that_it_would_obey() {

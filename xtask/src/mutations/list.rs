@@ -64,7 +64,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         file: "client/session/readiness.rs",
-        text: "for refusal in &ready.refused {\n            self.refused(refusal.clone());\n        }\n",
+        text: "for refusal in &ready.refused {\n            self.refused(now, refusal.clone());\n        }\n",
         replacement: "",
         breaks: "session.settled: `received` settles what was refused",
     },

@@ -155,7 +155,10 @@ impl Connection {
         if news.stage == Stage::Degraded && news.impaired.is_empty() {
             return Err(PeerMisbehaved::new(Clause::StageDegraded, "`stage DEGRADED` names no impaired service"));
         }
-        let progress = step == Step::Advance || news.pending != self.pending;
+        // Which services are pending counts, and not their order.
+        let others = |ours: &[String], theirs: &[String]| ours.iter().any(|name| !theirs.contains(name));
+        let changed = others(&news.pending, &self.pending) || others(&self.pending, &news.pending);
+        let progress = step == Step::Advance || changed;
         self.stage = news.stage;
         self.reason = news.reason;
         self.id = news.connection.or(self.id.take());

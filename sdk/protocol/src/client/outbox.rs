@@ -31,6 +31,8 @@ pub(super) struct Entry {
     pub(super) on_wire: bool,
     /// The service whose return it waits for.
     pub(super) held: Option<String>,
+    /// What the server asked for: it is not offered anew before.
+    pub(super) not_before: Option<Instant>,
     /// The last refusal, if it is being offered anew.
     pub(super) refusal: Option<Rejection>,
     /// It was written in a session that was lost before it was decided: somebody may have taken it.
@@ -105,7 +107,7 @@ impl Outbox {
     }
 
     /// Puts a refused send back to wait, before what was never written and behind what waits like it.
-    pub(super) fn hold(&mut self, mut entry: Box<Entry>, service: String, rejection: Rejection) {
+    pub(super) fn hold(&mut self, now: Instant, mut entry: Box<Entry>, service: String, rejection: Rejection) {
         entry.id = 0;
         entry.on_wire = false;
         entry.reoffers += 1;
@@ -113,6 +115,7 @@ impl Outbox {
         entry.losses = 0;
         entry.uncertain = false;
         entry.held = Some(service);
+        entry.not_before = rejection.retry_after.map(|asked| now + asked);
         entry.refusal = Some(rejection);
         let place = self.waiting.iter().take_while(|other| other.held.is_some()).count();
         self.waiting.insert(place.min(self.waiting.len()), entry);
@@ -145,7 +148,11 @@ impl Outbox {
         expired
     }
 
-    pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.waiting.iter().map(|entry| entry.expires).min()
+    /// When the time of a waiting send is over, or one that was refused may be offered anew.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting
+            .iter()
+            .map(|entry| entry.not_before.map_or(entry.expires, |moment| moment.min(entry.expires)))
+            .min()
     }
 }

@@ -223,6 +223,7 @@ impl Client {
             losses: 0,
             on_wire: false,
             held: None,
+            not_before: None,
             refusal: None,
             uncertain: false,
             reoffers: 0,
@@ -337,7 +338,7 @@ impl Client {
                 Ok(Inbound::StageChanged) if is_current => {
                     self.last_stage = connection.stage;
                     self.last_pending = connection.pending.clone();
-                    self.release_held();
+                    self.release_held(now);
                     Ok(())
                 }
                 Ok(Inbound::Handled | Inbound::StageChanged) => Ok(()),
@@ -407,6 +408,8 @@ impl Client {
         if due(self.former.as_ref().and_then(|former| former.deadline())) {
             self.former_is_gone(now, Parting::Leave);
         }
+        self.release_held(now);
+        self.flush(now);
         self.finish_closing(now);
         self.announce();
     }
@@ -431,7 +434,7 @@ impl Client {
         if self.current.phase == Phase::Ended {
             return None;
         }
-        let mut earliest_of_all = self.outbox.next_expiry();
+        let mut earliest_of_all = self.outbox.next_due();
         for deadline in [
             self.current.deadline(),
             self.next.as_ref().and_then(|next| next.deadline()),

@@ -1,12 +1,13 @@
 //! A send that is refused for an impaired service waits for that service, and goes again as a new send.
 
 use crate::frames;
-use crate::near::Near;
+use crate::near::{Near, milliseconds, seconds};
 use crate::{outcome, outcomes};
 use readywire_protocol::client::{ClientEvent, Outcome, SendOptions};
 use readywire_protocol::config::{ClientConfig, Window};
 use readywire_protocol::frame::{Refusal, ServerFrame};
 use readywire_protocol::stage::Stage;
+use readywire_protocol::time::Instant;
 
 fn impaired(id: u64) -> ServerFrame {
     ServerFrame::Nack(frames::impaired(id))
@@ -119,6 +120,78 @@ fn only_a_retryable_refusal_with_a_service_is_waited_out() {
     near.send(1, SendOptions { fail_fast: true, ..SendOptions::default() });
     near.hears(&impaired(1));
     assert_eq!(outcomes(&mut near), [outcome(1, "refused service_impaired")], "who cannot wait is told");
+}
+
+/// Refused for a service, with the wish to hear of it no earlier than that.
+fn later(id: u64, milliseconds: u64) -> ServerFrame {
+    ServerFrame::Nack(Refusal { retry_after_ms: Some(milliseconds), ..frames::impaired(id) })
+}
+
+#[test]
+fn it_does_not_come_before_the_time_that_the_server_asked_for() {
+    let mut near = Near::ready();
+    near.send(1, SendOptions::default());
+    near.hears(&later(1, 700));
+    near.send(2, SendOptions::default());
+    assert_eq!(near.ids(), [1, 2], "others pass it");
+    near.hears(&frames::ack(2));
+    near.expires_in(milliseconds(700));
+    assert_eq!(near.ids(), [3]);
+    near.hears(&frames::ack(3));
+    assert_eq!(outcomes(&mut near), [outcome(2, "acknowledged 2"), outcome(1, "acknowledged 3")]);
+}
+
+#[test]
+fn that_time_does_not_stand_for_its_service() {
+    let mut near = degraded();
+    near.send(1, SendOptions::default());
+    near.hears(&later(1, 700));
+    near.expires_in(milliseconds(700));
+    assert_eq!(near.ids(), [1], "its service is still impaired");
+    assert!(near.timer() > Some(seconds(10)), "and no timer runs for it: {:?}", near.timer());
+    near.hears(&frames::stage(Stage::ProcessingReady));
+    assert_eq!(near.ids(), [2]);
+}
+
+#[test]
+fn its_service_does_not_stand_for_that_time() {
+    let mut near = degraded();
+    near.send(1, SendOptions::default());
+    near.hears(&later(1, 700));
+    near.hears(&frames::stage(Stage::ProcessingReady));
+    assert_eq!(near.ids(), [1]);
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    let left = milliseconds(700) - near.now.saturating_since(Instant::default());
+    near.hears(&frames::resumed(1));
+    assert_eq!(near.ids(), [0; 0], "the time goes on over a reconnect");
+    near.expires_in(left);
+    assert_eq!(near.ids(), [2]);
+}
+
+#[test]
+fn a_time_beyond_its_own_is_never_waited_for() {
+    let mut near = Near::ready();
+    near.send(1, SendOptions::default());
+    near.hears(&later(1, (1 << 53) - 1));
+    for _ in 0..3 {
+        near.pass(milliseconds(9_999));
+        near.hears_text(r#"{"type":"pong","nonce":"alive"}"#);
+    }
+    near.expires_in(milliseconds(3));
+    assert_eq!(outcomes(&mut near), [outcome(1, "refused service_impaired")]);
+    assert_eq!(near.ids(), [1]);
+}
+
+#[test]
+fn a_time_that_is_over_while_nobody_is_there_keeps_no_timer() {
+    let mut near = Near::ready();
+    near.send(1, SendOptions::default());
+    near.hears(&later(1, 1));
+    near.breaks_off();
+    near.pass(milliseconds(1));
+    assert!(near.timer() > Some(milliseconds(0)), "a timer that is over would be called for ever");
 }
 
 #[test]

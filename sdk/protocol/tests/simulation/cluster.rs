@@ -316,7 +316,8 @@ impl Cluster {
         let impaired = self.processes[peer.process].impaired.iter().any(|service| service == SEARCH);
         let refuses = scene.plan.refuses;
         let refuse = if send.event == "needs" && impaired {
-            Some(Refusal { retry: true, service: Some(SEARCH.to_owned()), ..refusal(send.id) })
+            let retry_after_ms = scene.random.chance(30).then(|| scene.random.between(0, 5000));
+            Some(Refusal { retry: true, retry_after_ms, service: Some(SEARCH.to_owned()), ..refusal(send.id) })
         } else if scene.strikes(refuses) {
             // Sometimes for a service that works: it may have come back in between.
             let service = scene.random.chance(40).then(|| SEARCH.to_owned());

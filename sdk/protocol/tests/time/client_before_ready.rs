@@ -107,6 +107,15 @@ fn only_a_new_stage_or_a_changed_pending_is_progress() {
     }
     near.hears(&frames::pending(Stage::Authenticated, &["mail"], None));
     assert_eq!(near.timer(), Some(seconds(10)), "what is pending changed");
+    near.hears(&frames::pending(Stage::Authenticated, &["mail", "search", "index"], None));
+    near.pass(seconds(4));
+    near.hears(&frames::pending(Stage::Authenticated, &["index", "mail", "search", "mail"], None));
+    assert_eq!(near.timer(), Some(seconds(6)), "neither their order nor a repetition is news");
+    near.hears(&frames::pending(Stage::Authenticated, &["index", "mail"], None));
+    assert_eq!(near.timer(), Some(seconds(10)), "one less is pending");
+    near.pass(seconds(4));
+    near.hears(&frames::pending(Stage::Authenticated, &["index", "queue"], None));
+    assert_eq!(near.timer(), Some(seconds(10)), "another is pending");
     near.pass(seconds(4));
     near.hears(&frames::pending(Stage::Authenticated, &[], None));
     assert_eq!(near.timer(), Some(seconds(10)), "nothing is pending any more");

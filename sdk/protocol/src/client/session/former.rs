@@ -81,8 +81,8 @@ impl Client {
                     && let Some(entry) = outbox::take(&mut former.written, at)
                 {
                     former.progress_deadline = now + self.config.progress_timeout;
-                    self.declined(entry, refusal);
-                    self.release_held();
+                    self.declined(now, entry, refusal);
+                    self.release_held(now);
                 }
                 Ok(())
             }

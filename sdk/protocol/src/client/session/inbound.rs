@@ -21,8 +21,8 @@ impl Client {
                 if refusal.id > self.outbox.highest_written {
                     return Err(PeerMisbehaved::new(Clause::AckNotAboveSent, "a nack above every id written"));
                 }
-                self.refused(refusal);
-                self.release_held();
+                self.refused(now, refusal);
+                self.release_held(now);
             }
             ServerFrame::Message(message) if self.session.is_some() => return self.message(now, message),
             ServerFrame::Auth(news) if self.refreshes_tokens() => self.token_news(now, &news),
@@ -96,15 +96,15 @@ impl Client {
         }
     }
 
-    pub(super) fn refused(&mut self, refusal: Refusal) {
+    pub(super) fn refused(&mut self, now: Instant, refusal: Refusal) {
         if let Some(entry) = self.outbox.take_written(refusal.id) {
             self.progress_deadline = None;
-            self.declined(entry, refusal);
+            self.declined(now, entry, refusal);
         }
     }
 
     /// A written send was refused: it is offered anew, or that is its outcome.
-    pub(super) fn declined(&mut self, entry: Box<Entry>, refusal: Refusal) {
+    pub(super) fn declined(&mut self, now: Instant, entry: Box<Entry>, refusal: Refusal) {
         let rejection = Rejection {
             code: refusal.code,
             message: refusal.message,
@@ -119,20 +119,20 @@ impl Client {
             Some(service) if refusal.retry && again => {
                 // Not in flight any more, and not lost, either (clause `nack.held`).
                 self.events.push(ClientEvent::Held { handle: entry.handle, service: service.clone() });
-                self.outbox.hold(entry, service, rejection);
+                self.outbox.hold(now, entry, service, rejection);
             }
             _ => self.settle(&entry, Outcome::Refused(rejection)),
         }
     }
 
-    /// Lets go what waited for a service that works again (clause `nack.degraded`).
-    pub(super) fn release_held(&mut self) {
-        let Some(connection) = &self.current.connection else { return };
-        if !connection.stage.is_ready() {
-            return;
-        }
+    /// Lets go what waited for a service that works again, and for the time that the server asked for (clause
+    /// `nack.degraded`).
+    pub(super) fn release_held(&mut self, now: Instant) {
+        let ready = self.current.connection.as_ref().filter(|connection| connection.stage.is_ready());
+        let works = |service: &String| ready.is_some_and(|connection| !connection.impaired.contains(service));
         for entry in &mut self.outbox.waiting {
-            if entry.held.as_ref().is_some_and(|service| !connection.impaired.contains(service)) {
+            entry.not_before = entry.not_before.filter(|moment| *moment > now);
+            if entry.not_before.is_none() && entry.held.as_ref().is_some_and(works) {
                 entry.held = None;
             }
         }

@@ -26,7 +26,7 @@ impl Client {
         self.last_pending.clear();
         let resumed = ready.session.as_ref().is_some_and(|session| session.resumed);
         if resumed {
-            self.resume(&ready);
+            self.resume(now, &ready);
         } else {
             self.start_over(ready.session.as_ref());
         }
@@ -40,7 +40,7 @@ impl Client {
             self.subject = Some(grant.subject);
             Session { id: grant.id, token: grant.token, attempt }
         });
-        self.release_held();
+        self.release_held(now);
         if let Some(mut connection) = self.current.ready().filter(|ready| ready.answers) {
             let written = &self.outbox.written;
             for answer in self.answers.iter().filter(|answer| answer.cancelled && answer.id > 0) {
@@ -71,10 +71,10 @@ impl Client {
     }
 
     /// The former session goes on: what is decided is settled, the rest is written again.
-    fn resume(&mut self, ready: &Ready) {
+    fn resume(&mut self, now: Instant, ready: &Ready) {
         // Refusals first: only then does `received` settle the rest (clause `session.resumed`).
         for refusal in &ready.refused {
-            self.refused(refusal.clone());
+            self.refused(now, refusal.clone());
         }
         for entry in self.outbox.acknowledge(ready.received) {
             self.acknowledged(&entry);
