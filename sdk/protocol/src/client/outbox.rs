@@ -3,7 +3,7 @@
 use super::event::Rejection;
 use crate::config::Window;
 use crate::json::Payload;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 
 /// Sends in an order. Boxed, since they are moved within it.
 pub(super) type Entries = Vec<Box<Entry>>;
@@ -150,9 +150,6 @@ impl Outbox {
 
     /// When the time of a waiting send is over, or one that was refused may be offered anew.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting
-            .iter()
-            .map(|entry| entry.not_before.map_or(entry.expires, |moment| moment.min(entry.expires)))
-            .min()
+        self.waiting.iter().filter_map(|entry| earliest(entry.not_before, Some(entry.expires))).min()
     }
 }
