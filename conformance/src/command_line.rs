@@ -12,6 +12,7 @@ Examples:
   readywire-conformance client -- node my-testee.mjs
   readywire-conformance client --browser chromium --page my-testee/ --worker
   readywire-conformance client --json client.json --html client.html -- node my-testee.mjs
+  readywire-conformance talk --client 'node my-testee.mjs' --token-command 'my-server token' -- ./my-server --port 0
   readywire-conformance report --html all.html client.json server.json
 
 Exit codes: 0 every case passes, or is excused by what was declared; 1 a case fails, or a list of known failures is wrong;
@@ -35,6 +36,8 @@ pub enum Task {
     Server(Server),
     /// Judge a client.
     Client(Client),
+    /// Let a client and a server talk to each other.
+    Talk(Talk),
     /// Merge reports by --json into one page.
     Report(Merge),
     /// Print the table of clauses and the cases that try them, as Markdown.
@@ -158,6 +161,28 @@ pub struct Client {
     pub worker: bool,
     /// A command that starts the testee, which takes orders on its standard input and reports on its standard output.
     #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+/// Lets a client and a server talk to each other: echoes, a refusal, an answer, cuts, and a server that comes back.
+///
+/// The client is a testee as `client` knows it, the server starts as `server` knows it.
+#[derive(Debug, Args)]
+pub struct Talk {
+    /// The command that starts the client's testee. Split at spaces.
+    #[arg(long, value_name = "COMMAND")]
+    pub client: String,
+    /// A command that prints a token; `{subject}` in it stands for whose. Split at spaces.
+    #[arg(long, value_name = "COMMAND")]
+    pub token_command: Option<String>,
+    /// How many echoes are sent at a time.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=200))]
+    pub echoes: u64,
+    /// What the two are called in the output.
+    #[arg(long, default_value = "client and server")]
+    pub name: String,
+    /// The command that starts the server and prints its address, `ws://…`, when it listens.
+    #[arg(last = true, required = true)]
     pub command: Vec<String>,
 }
 

@@ -24,5 +24,6 @@ pub mod process;
 pub mod report;
 pub mod settings;
 pub mod table;
+pub mod talk;
 pub mod testee;
 pub mod verdict;

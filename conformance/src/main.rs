@@ -11,10 +11,11 @@ use readywire_conformance::play::PATIENCE;
 use readywire_conformance::process::Start;
 use readywire_conformance::report::run::Run;
 use readywire_conformance::report::{html, json, junit, text};
+use readywire_conformance::talk::{Heard, Talk};
 use readywire_conformance::verdict::{Counts, Judged, Verdict};
-use readywire_conformance::{browser, catalogue, clauses, command_line, discover, settings, table, testee};
+use readywire_conformance::{browser, catalogue, clauses, command_line, discover, settings, table, talk, testee};
 use readywire_protocol::clause::{Level, Side};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ async fn run(line: CommandLine) -> Result<u8, String> {
         }
         Task::Client(options) => client(&options).await,
         Task::Server(options) => server(&options).await,
+        Task::Talk(options) => meet(&options).await,
         Task::Report(options) => merge(&options),
     }
 }
@@ -146,6 +148,32 @@ async fn client(options: &command_line::Client) -> Result<u8, String> {
     }
     let run = Run::of(&name, Side::Client, &client.levels, &judged, took);
     finish(&options.reports, &run, &judged, took)
+}
+
+async fn meet(options: &command_line::Talk) -> Result<u8, String> {
+    let words = |command: &str| command.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let (testee, program) = testee::process::start(&words(&options.client)).await?;
+    let credentials =
+        options.token_command.as_deref().map_or(Credentials::None, |command| Credentials::command(words(command)));
+    let start = Start { words: options.command.clone(), settings: settings::variable(&BTreeMap::new()) };
+    let talk = Talk { testee: &testee, start: &start, credentials: &credentials, echoes: options.echoes };
+    let heard = talk::talk(&talk).await;
+    program.stop(testee).await;
+    match heard {
+        Ok(Heard { acknowledged, parts, comebacks, took }) => {
+            println!(
+                "{}: {acknowledged} of {acknowledged} acknowledged, {parts} parts of an answer, {comebacks} comebacks, in \
+                 {:.1} s",
+                options.name,
+                took.as_secs_f64()
+            );
+            Ok(0)
+        }
+        Err(error) => {
+            println!("FAIL {}\n  {error}", options.name);
+            Ok(1)
+        }
+    }
 }
 
 fn merge(options: &Merge) -> Result<u8, String> {

@@ -189,7 +189,36 @@ fn judge(implementations: &[&Implementation]) -> Outcome {
     let page = reports.join("report.html");
     process::run(suite().arg("report").arg("--html").arg(&page).args(&written))?;
     println!("  the report of all: {}", page.display());
-    if failed.is_empty() { Ok(()) } else { Err(format!("these do not keep every rule: {}", failed.join(", "))) }
+    if !failed.is_empty() {
+        return Err(format!("these do not keep every rule: {}", failed.join(", ")));
+    }
+    let chosen = |name: &&&str| implementations.iter().any(|one| one.name == **name);
+    for client in TALKERS.iter().filter(chosen) {
+        for server in implementations.iter().filter(|one| one.side == "server") {
+            let client = implementations.iter().find(|one| one.name == *client).ok_or("no such client")?;
+            process::run(&mut talk(client, server, &secret))?;
+        }
+    }
+    Ok(())
+}
+
+/// The clients that talk to each server: one of each kind that needs no browser.
+const TALKERS: [&str; 3] = ["rust-client", "npm-node", "python-client"];
+
+/// Lets a client talk to a server, over a wire that breaks off, and a server that goes and comes back.
+fn talk(client: &Implementation, server: &Implementation, secret: &SecretFile) -> Command {
+    let behind = |words: &[String], word: &str| words.iter().skip_while(|one| *one != word).skip(1).cloned().collect();
+    let (client_words, server_words) = (words(client, secret), words(server, secret));
+    let start: Vec<String> = behind(&client_words, "--");
+    let token: Vec<String> = behind(&server_words, "--token-command");
+    let mut command = suite();
+    command.args(["talk", "--name", &format!("{} and {}", client.name, server.name), "--client", &start.join(" ")]);
+    if let Some(token) = token.first() {
+        command.args(["--token-command", token]);
+    }
+    let start: Vec<String> = behind(&server_words, "--");
+    command.arg("--").args(start);
+    command
 }
 
 fn suite() -> Command {

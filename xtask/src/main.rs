@@ -92,7 +92,8 @@ Examples:
 
 const CONFORMANCE_HELP: &str = "\
 Judges every implementation of the protocol in this repository by the conformance suite, and writes one report
-of all of them to target/conformance/report.html. Installs and builds what they need.
+of all of them to target/conformance/report.html. Then lets clients and servers talk to each other. Installs
+and builds what they need.
 
 Usage: cargo xtask conformance [OPTIONS]
 

@@ -16,7 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask broken-peers
   cargo xtask broken-peers --only session.fence
-  cargo xtask broken-peers --table > conformance/BROKEN_PEERS.md";
+  cargo xtask broken-peers --page > conformance/MUTANTS.md
+  cargo xtask broken-peers --table --only session.";
 
 /// Builds the reference server and the Rust client with one rule broken at a time, and fails unless the suite notices
 /// each. Takes a minute or two.
@@ -29,7 +30,11 @@ struct CommandLine {
     /// Only the lists whose path contains these words; the others are not even built.
     #[arg(long, default_value = "")]
     list: String,
-    /// Play every case with each mutant, and print the table of mutants and cases. Takes long.
+    /// Print the page of all mutants, each with the case that has to fail it, and do nothing else.
+    #[arg(long, conflicts_with_all = ["only", "list", "table"])]
+    page: bool,
+    /// Play every case of its side with each mutant, and write the table of mutants and cases to
+    /// target/broken-peers/table.md. Takes an hour for all of them.
     #[arg(long)]
     table: bool,
     /// How many mutants at a time.
@@ -56,6 +61,10 @@ async fn main() -> ExitCode {
 async fn run(options: CommandLine) -> Result<bool, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).ok_or("the workspace has no root")?;
     let mutants = mutant::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("mutants"), &options.list)?;
+    if options.page {
+        print!("{}", table::page(&mutants));
+        return Ok(true);
+    }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
     let folder = target.join("broken-peers");
     let peers = copy::build(root, &folder, &mutants)?;
@@ -105,7 +114,9 @@ async fn run(options: CommandLine) -> Result<bool, String> {
         ended.push((mutant, outcome));
     }
     if options.table {
-        print!("{}", table::markdown(&ended));
+        let path = folder.join("table.md");
+        std::fs::write(&path, table::markdown(&ended)).map_err(|error| format!("{}: {error}", path.display()))?;
+        eprintln!("the table: {}", path.display());
     }
     eprintln!(
         "{count} broken peers, {} failed by their case, {survivors} survive ({:.1} s)",

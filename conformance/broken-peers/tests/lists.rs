@@ -2,6 +2,7 @@
 
 use readywire_broken_peers::copy;
 use readywire_broken_peers::mutant::{self, Mutant};
+use readywire_broken_peers::table;
 use readywire_conformance::case::Case;
 use readywire_conformance::{catalogue, clauses};
 use readywire_protocol::clause::{Clause, Side, Strength};
@@ -62,6 +63,13 @@ fn each_breaks_a_clause_and_names_a_case_of_its_side() {
         assert!(named, "{switch}: there is no case {}", mutant.case);
         assert!(mutant.change.iter().any(|change| change.replace.contains(mutant::SWITCH)), "{switch} has no switch");
     }
+}
+
+#[test]
+fn the_page_is_the_one_that_is_printed() {
+    const PAGE: &str = include_str!("../../MUTANTS.md");
+    let help = "run `cargo xtask broken-peers --page > conformance/MUTANTS.md`";
+    assert!(PAGE == table::page(&mutants()), "MUTANTS.md is not what the lists say: {help}");
 }
 
 #[test]

@@ -61,6 +61,20 @@ fn the_bound_doubles_up_to_its_cap() {
     }
 }
 
+/// To double what is large already must not begin from nothing again.
+#[test]
+fn a_base_beyond_all_measure_is_capped_like_any_other() {
+    let config = ClientConfig { backoff_base: milliseconds(1 << 60), ..ClientConfig::default() };
+    let waits = LUCK.map(|seed| {
+        let mut near = Near::seeded(config.clone(), seed);
+        near.begin();
+        near.give_token();
+        fail_times(&mut near, 9, None)
+    });
+    let longest = waits.max().expect("waits");
+    assert!(longest > seconds(18) && longest <= seconds(20), "{longest:?}");
+}
+
 #[test]
 fn two_clients_do_not_retry_in_step() {
     let mut waits: Vec<_> = LUCK
