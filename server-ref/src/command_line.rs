@@ -66,6 +66,9 @@ pub struct CommandLine {
     /// How long a ticket of POST /tickets may wait to be used.
     #[arg(long, env = "READYWIRE_TICKET_TTL", default_value = "30s", value_parser = parse_duration)]
     pub ticket_ttl: Duration,
+    /// How long a session waits for its client to come back.
+    #[arg(long, env = "READYWIRE_SESSION_TTL", default_value = "2m", value_parser = parse_duration)]
+    pub session_ttl: Duration,
 }
 
 /// How tokens are signed.

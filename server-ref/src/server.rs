@@ -68,6 +68,7 @@ pub async fn start(line: &CommandLine, authority: Authority) -> Result<Running, 
     let parts = Parts {
         config: ServerConfig {
             ready_timeout: line.deadline,
+            session_ttl: line.session_ttl,
             refresh_demand: line.refresh_demand,
             ..ServerConfig::default()
         },

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::workspace::{self, WASM_TARGET};
 use crate::{Outcome, npm, process};
 
-/// What a page may have to load for the main entry, compressed with gzip.
-const GZIP_BUDGET: u64 = 45 * 1024;
+/// What a page may have to load for the main entry with every level, compressed with gzip. Core, Resume and Answers alone
+/// took 40 of these KiB; the rest is what came to them.
+const GZIP_BUDGET: u64 = 64 * 1024;
 
 /// Prints raw, gzip and brotli size of each file it is given, one line each.
 const MEASURE: &str = "\

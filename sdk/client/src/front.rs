@@ -194,6 +194,8 @@ impl EventSink for Front {
         match event {
             ClientEvent::State(change) => self.changed(change),
             ClientEvent::Session { id, resumed } => tracing::info!(session = id, resumed, "session"),
+            // Nobody asked for it here.
+            ClientEvent::Carried(_) => {}
             ClientEvent::InFlight { handle, id } => {
                 tracing::debug!(handle, id, "in flight");
                 self.sending(handle, || SendState::InFlight { id });

@@ -147,6 +147,11 @@ impl EventSink for Sink {
                 event.boolean("resumed", resumed);
                 self.tell(event, None);
             }
+            ClientEvent::Carried(carried) => {
+                let mut event = ObjectWriter::typed("carried");
+                nullable(&mut event, "state", carried.map(|carried| carried.encode()).as_deref());
+                self.tell(event, None);
+            }
             ClientEvent::InFlight { handle, id } => {
                 let mut event = sending(handle, "in_flight");
                 event.integer("id", id);

@@ -45,8 +45,12 @@ impl RawClient {
     /// Begins to connect. The options are a JSON text.
     #[wasm_bindgen(constructor)]
     pub fn new(url: String, options: &str, on_event: Listener) -> RawClient {
-        let Options { config, frames } = Options::parse(&url, options);
-        RawClient { page: Page::open(Client::new(config, clock::seed()), url, Sink::new(on_event, frames)) }
+        let Options { config, frames, carried } = Options::parse(&url, options);
+        let client = match carried {
+            Some((carried, answers)) => Client::carry_on(config, clock::seed(), carried, &answers),
+            None => Client::new(config, clock::seed()),
+        };
+        RawClient { page: Page::open(client, url, Sink::new(on_event, frames)) }
     }
 
     /// Answers a `token` event: the token, if there is one.

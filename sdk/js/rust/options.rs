@@ -1,5 +1,6 @@
 //! What `connect` was told: one JSON object of whole numbers, booleans and names. What is left out has the core's default.
 
+use readywire_protocol::client::Carried;
 use readywire_protocol::config::ClientConfig;
 use readywire_protocol::json::Object;
 use readywire_protocol::time::Duration;
@@ -8,6 +9,8 @@ pub(crate) struct Options {
     pub(crate) config: ClientConfig,
     /// Whether the application wants to see the frames.
     pub(crate) frames: bool,
+    /// The session that another client has left, and the handle and id of each answer that goes on.
+    pub(crate) carried: Option<(Carried, Vec<(u64, u64)>)>,
 }
 
 impl Options {
@@ -35,6 +38,10 @@ impl Options {
         url.clone_into(&mut config.address);
         config.alternates = options.strings("alternates").unwrap_or_default();
         config.agent.0 = "readywire-js".to_owned();
-        Self { config, frames: flag("frames") }
+        config.carried = flag("carries");
+        let answers = options.integers("carriedAnswers").unwrap_or_default();
+        let answers = answers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+        let carried = options.string("carried").ok().flatten().and_then(|text| Carried::parse(&text));
+        Self { frames: flag("frames"), carried: carried.map(|carried| (carried, answers)), config }
     }
 }

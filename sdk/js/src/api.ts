@@ -1,5 +1,6 @@
 // What every entry exports, beside its `connect`.
 
+export type { OpenAnswer } from "./carry.js";
 export { Client } from "./client.js";
 export {
   AnswerError,
@@ -32,6 +33,7 @@ export type {
   SendOptions,
   SendPayload,
   SendState,
+  SessionChange,
   State,
   StateChange,
   TokenProvider,

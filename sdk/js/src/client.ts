@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import type { Keeper, OpenAnswer } from "./carry.js";
 import { ClosedError, ConnectError, ReadywireError, closedError, connectError, notReadyError } from "./errors.js";
 import { TypedEventTarget, callSafely } from "./events.js";
 import type { TypedListener } from "./events.js";
@@ -65,6 +66,9 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
   readonly #onAbort = (): void => void this.close({ deadlineMs: 0 });
   readonly #owner: Owner;
   readonly #tokens: TokenQuestions;
+  readonly #keeper: Keeper | null;
+  /** Answers that the page before has left, until somebody reads them. */
+  readonly #left = new Map<number, Stream>();
 
   /** Closes the client, for `await using`. Absent where the platform has no `Symbol.asyncDispose`. */
   declare readonly [Symbol.asyncDispose]: () => Promise<void>;
@@ -84,13 +88,20 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     constructor: RawClientConstructor,
     url: string,
     options: ConnectOptions<M>,
+    keeper: Keeper | null,
   ): Client<M> {
-    return new Client(constructor, url, options);
+    return new Client(constructor, url, options, keeper);
   }
 
-  private constructor(constructor: RawClientConstructor, url: string, options: ConnectOptions<M>) {
+  private constructor(
+    constructor: RawClientConstructor,
+    url: string,
+    options: ConnectOptions<M>,
+    keeper: Keeper | null,
+  ) {
     super();
     this.#options = options;
+    this.#keeper = keeper;
     this.#early = options.onmessage === undefined ? [] : null;
     this.#closed = new Promise((resolve) => (this.#settleClosed = resolve));
     const self = this;
@@ -106,7 +117,8 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     this.#tokens = new TokenQuestions(options.token, (action) => this.#call(action));
     this.#calls++;
     try {
-      this.#raw = new constructor(url, engineOptions(options), (json, payload) => this.#receive(json, payload));
+      const carried = keeper === null ? null : { state: keeper.state, answers: this.#takeUp(keeper.answers) };
+      this.#raw = new constructor(url, engineOptions(options, carried), (json, payload) => this.#receive(json, payload));
     } finally {
       this.#calls--;
     }
@@ -196,6 +208,22 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     return stream.parts;
   }
 
+  /** The answers that were under way when the page was left, and that nobody reads yet; only with `carryOver`. */
+  get openAnswers(): OpenAnswer[] {
+    return [...this.#left].map(([id, { event }]) => ({ id, event }));
+  }
+
+  /**
+   * Reads an answer of `openAnswers`, from where the page before has got to: the `offset` of a part tells which. Leaving
+   * the loop early stops the work, as with `stream`. Throws a `RangeError` if there is no such answer.
+   */
+  attach(id: number): AsyncIterableIterator<AnswerPart, undefined> {
+    const stream = this.#left.get(id);
+    if (stream === undefined) throw new RangeError(`there is no open answer to send ${id}, or somebody reads it already`);
+    this.#left.delete(id);
+    return stream.parts;
+  }
+
   /** Messages that answer nothing, from now on. The first reader also gets those that came before anyone listened. */
   messages(): AsyncIterableIterator<Message<M>, undefined> {
     const reader: BufferedIterator<Message<M>> = new BufferedIterator(() => this.#readers.delete(reader));
@@ -241,6 +269,28 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
 
   get #isReady(): boolean {
     return this.#state === "processing_ready" || this.#state === "degraded";
+  }
+
+  /** Begins with the answers of the page before; gives their handles and ids. */
+  #takeUp(answers: readonly OpenAnswer[]): number[] {
+    return answers.flatMap(({ id, event }) => {
+      const stream = new Stream(this.#owner, this.#nextHandle++, event, undefined);
+      stream.advance({ type: "send", handle: stream.handle, state: "acknowledged", id });
+      this.#sends.set(stream.handle, stream);
+      this.#left.set(id, stream);
+      return [stream.handle, id];
+    });
+  }
+
+  /** What the page after this one can go on with: answers that are sure to come. */
+  #keepAnswers(): void {
+    const open: OpenAnswer[] = [];
+    for (const send of this.#sends.values()) {
+      if (send instanceof Stream && send.state === "acknowledged" && send.id !== null && !send.parts.finished) {
+        open.push({ id: send.id, event: send.event });
+      }
+    }
+    this.#keeper?.keepAnswers(open);
   }
 
   #takeEarly(): Message<M>[] {
@@ -312,8 +362,15 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         this.#change({ ...change, at });
         break;
       }
-      case "session":
-        this.#session = event.id;
+      case "session": {
+        const { id, resumed } = event;
+        const lost = resumed ? null : (this.#session ?? this.#keeper?.session ?? null);
+        this.#session = id;
+        this.#emit("session", { id, resumed, lost }, this.#options.onsession);
+        break;
+      }
+      case "carried":
+        this.#keeper?.keep(event.state);
         break;
       case "token":
         void this.#tokens.ask(event.reason, event.number);
@@ -327,7 +384,10 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
       case "answer": {
         const send = this.#sends.get(event.handle);
         send?.answer(event, payload);
-        if (send?.finished) this.#sends.delete(event.handle);
+        if (send?.finished) {
+          this.#sends.delete(event.handle);
+          this.#keepAnswers();
+        }
         break;
       }
       case "frame":
@@ -365,6 +425,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     const before = send.state;
     send.advance(step);
     if (send.finished) this.#sends.delete(send.handle);
+    if (send instanceof Stream) this.#keepAnswers();
     // Written again on another connection is no news.
     if (send.state !== before) this.#tellSend(send, step);
   }
@@ -413,6 +474,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     this.#unwatchPage();
     this.#tokens.withdraw("connect");
     this.#tokens.withdraw("refresh");
+    this.#keeper?.close();
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     const raw = this.#raw;
     this.#raw = null;

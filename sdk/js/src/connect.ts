@@ -1,3 +1,4 @@
+import { Keeper } from "./carry.js";
 import { Client } from "./client.js";
 import { ConnectError, ReadywireError, describeStage } from "./errors.js";
 import type { Loader, RawClientConstructor } from "./raw.js";
@@ -22,7 +23,9 @@ export async function connectWith<M extends EventMapOf<M>>(
   let client: Client<M> | undefined;
   try {
     const constructor = await unlessAborted(loadModule(load, options), attempt.signal, undefined);
-    client = Client.open<M>(constructor, address, options);
+    const keeper = options.carryOver === undefined ? null : await Keeper.open(options.carryOver, address);
+    attempt.signal.throwIfAborted();
+    client = Client.open<M>(constructor, address, options, keeper);
     if (options.resolveWhen !== "dialling") await unlessAborted(client.ready(), attempt.signal, client);
     return client;
   } catch (error) {

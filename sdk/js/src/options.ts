@@ -1,7 +1,18 @@
 import type { ConnectOptions, EventMapOf } from "./types.js";
 
+/** What the engine takes up of a client that is gone. */
+export interface CarriedEngine {
+  /** As it told it in a `carried` event; null for nothing. */
+  readonly state: string | null;
+  /** Handle and id of each answer that goes on, one behind the other. */
+  readonly answers: number[];
+}
+
 /** The options as the engine reads them: a JSON text of whole numbers, booleans and names, without what has its default. */
-export function engineOptions<M extends EventMapOf<M>>(options: ConnectOptions<M>): string {
+export function engineOptions<M extends EventMapOf<M>>(
+  options: ConnectOptions<M>,
+  carried: CarriedEngine | null = null,
+): string {
   return JSON.stringify({
     helloAfterUpgrade: options.helloInUpgrade === false,
     queueMessages: whole(options.queue?.messages),
@@ -13,6 +24,9 @@ export function engineOptions<M extends EventMapOf<M>>(options: ConnectOptions<M
     connectTimeoutMs: whole(options.connectTimeoutMs),
     alternates: options.alternates,
     frames: options.onframe !== undefined,
+    carries: carried !== null,
+    carried: carried?.state ?? undefined,
+    carriedAnswers: carried?.answers,
   });
 }
 

@@ -72,6 +72,8 @@ export type RawEvent =
       code: number | null;
     }
   | { type: "session"; id: string; resumed: boolean }
+  /** Store this in place of what was stored before; null: there is nothing to take up any more. */
+  | { type: "carried"; state: string | null }
   /** The attempt, or the refresh, with this number wants a token. */
   | { type: "token"; reason: TokenReason; number: number }
   | RawSendEvent

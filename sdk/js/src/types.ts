@@ -109,6 +109,18 @@ export interface Frame {
   readonly at: number;
 }
 
+/** A session began, or goes on. */
+export interface SessionChange {
+  readonly id: string;
+  /** Whether it is the former one: nothing is missing. */
+  readonly resumed: boolean;
+  /**
+   * The session that could not be resumed, if there was one. Messages that it held and this client has not had are
+   * lost; its open answers end with the error `session_lost`.
+   */
+  readonly lost: string | null;
+}
+
 /** Why it is over. */
 export interface CloseInfo {
   /** The close code; 1000 after `close()`. */
@@ -128,6 +140,7 @@ export interface ClientEvents<M extends EventMapOf<M> = EventMap> {
   statechange: StateChange;
   message: Message<M>;
   sendstate: SendChange;
+  session: SessionChange;
   close: CloseInfo;
 }
 
@@ -159,6 +172,7 @@ export interface ConnectOptions<M extends EventMapOf<M> = EventMap> {
   onstatechange?: (change: StateChange) => void;
   onmessage?: (message: Message<M>) => void;
   onsendstate?: (send: SendChange) => void;
+  onsession?: (session: SessionChange) => void;
   /** Every frame of the connection, to look at. */
   onframe?: (frame: Frame) => void;
   /** Whether the hello rides in the upgrade, which saves a round trip. Default: true. */
@@ -179,6 +193,13 @@ export interface ConnectOptions<M extends EventMapOf<M> = EventMap> {
    * its token with it. Default: only the host of the address that it is given.
    */
   alternates?: string[];
+  /**
+   * Keeps the session over a reload of the page, under this name: the next page that connects with it goes on where
+   * this one stopped, and finds the answers that are under way in `openAnswers`. Kept in `sessionStorage`, so the
+   * session's token can be read by every script of the page's origin in this tab. A duplicated tab begins a session of
+   * its own. No effect where there are no pages. Default: a reload begins a new session.
+   */
+  carryOver?: string;
   /** Where the wasm module is, if not beside the script. */
   wasm?: WasmSource;
   /** `dialling`: give the client at once, so that one can type before the server is ready. Default: `ready`. */

@@ -29,6 +29,9 @@ pub struct ClientConfig {
     pub alternates: Vec<String>,
     /// Whether the hello rides in the upgrade.
     pub hello_in_upgrade: bool,
+    /// Whether the session is to outlive the client: `ClientEvent::Carried` tells what to store (clause
+    /// `session.stored`).
+    pub carried: bool,
     /// From dialling to the open socket.
     pub connect_timeout: Duration,
     /// How long one stage may take when the server names no deadline.
@@ -74,6 +77,7 @@ impl Default for ClientConfig {
             address: String::new(),
             alternates: Vec::new(),
             hello_in_upgrade: true,
+            carried: false,
             connect_timeout: Duration::from_secs(10),
             stage_timeout: Duration::from_secs(10),
             stage_grace: Duration::from_secs(2),

@@ -124,7 +124,7 @@ test("options reach the engine flat, addresses absolute", async () => {
   });
   const { url, options } = ScriptedEngine.latest;
   assert.equal(url, "wss://example.org/ws");
-  assert.deepEqual(options, { helloAfterUpgrade: true, queueMessages: 5, queueMaxAgeMs: 9, backoffCapMs: 7, frames: true });
+  assert.deepEqual(options, { helloAfterUpgrade: true, queueMessages: 5, queueMaxAgeMs: 9, backoffCapMs: 7, frames: true, carries: false });
   await assert.rejects(connectWith(load, "ftp://example.org", {}), TypeError);
 });
 
@@ -136,6 +136,7 @@ test("the engine is told whole numbers that it can read", async () => {
   const most = Number.MAX_SAFE_INTEGER;
   assert.deepEqual(options, {
     helloAfterUpgrade: false, queueMessages: most, queueBytes: 1, backoffBaseMs: 0, connectTimeoutMs: most, frames: false,
+    carries: false,
   });
 });
 

@@ -1,5 +1,6 @@
 //! What the client's core asks of its driver, and what it tells the application.
 
+use super::carried::Carried;
 use crate::close::Class;
 use crate::frame::{AnswerError, Auth};
 use crate::json::Payload;
@@ -61,6 +62,9 @@ pub enum ClientEvent {
         /// Whether it is the former one.
         resumed: bool,
     },
+    /// Store this for the next client, in place of what was stored before; `None` means that there is nothing to take
+    /// up any more. Only with [`ClientConfig::carried`](crate::config::ClientConfig::carried).
+    Carried(Option<Carried>),
     /// A send was written, for the first time or anew after a refusal.
     InFlight {
         /// The send.

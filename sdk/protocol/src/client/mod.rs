@@ -3,6 +3,7 @@
 
 mod address;
 mod backoff;
+mod carried;
 mod connection;
 mod event;
 mod outbox;
@@ -10,6 +11,7 @@ mod queue;
 mod refresh;
 mod session;
 
+pub use carried::Carried;
 pub use event::{
     AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Rejection, SendOptions, StateChange, TokenFailure,
     TokenResult,

@@ -2,6 +2,7 @@
 
 mod announcing;
 mod attempt;
+mod carrying;
 mod dialling;
 mod ending;
 mod flush;
@@ -13,6 +14,7 @@ mod refresh;
 
 use super::address;
 use super::backoff::Backoff;
+use super::carried::Carried;
 use super::connection::{Connection, Inbound};
 use super::event::{
     AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Rejection, SendOptions, StateChange, TokenResult,
@@ -92,6 +94,8 @@ pub struct Client {
     last_pending: Vec<String>,
     ended_with: Option<(u16, String)>,
     announced: Option<StateChange>,
+    /// What was last told to be stored.
+    carried: Option<Carried>,
     commands: Queue<Command>,
     events: Queue<ClientEvent>,
 }
@@ -174,6 +178,7 @@ impl Client {
             last_pending: Vec::new(),
             ended_with: None,
             announced: None,
+            carried: None,
             commands: Queue::new(),
             events: Queue::new(),
         }
@@ -230,6 +235,7 @@ impl Client {
             given_up: false,
         }));
         self.flush(now);
+        self.carry();
     }
 
     /// Stops an answer. What was not written is withdrawn; what was ends with the server's own `end`.

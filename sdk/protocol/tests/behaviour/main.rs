@@ -9,6 +9,7 @@ mod near;
 
 mod answers;
 mod cancel;
+mod carried;
 mod lost;
 mod outcome;
 mod queue;

@@ -73,8 +73,13 @@ impl Near {
 
     /// One with its own luck.
     pub(crate) fn seeded(config: ClientConfig, seed: u64) -> Self {
+        Self::of(Client::new(config, seed))
+    }
+
+    /// One that is there already.
+    pub(crate) fn of(client: Client) -> Self {
         Self {
-            client: Client::new(config, seed),
+            client,
             now: Instant::default(),
             asked: None,
             asked_fresh: Vec::new(),

@@ -33,5 +33,6 @@ impl Client {
             self.announced = Some(change.clone());
             self.events.push(ClientEvent::State(change));
         }
+        self.carry();
     }
 }
