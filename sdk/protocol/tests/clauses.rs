@@ -251,6 +251,7 @@ fn timers_and_limits_have_the_defaults_of_the_code() {
         address: _,
         alternates: _,
         hello_in_upgrade: _,
+        carried: _,
         connect_timeout,
         stage_timeout,
         stage_grace,
