@@ -6,5 +6,7 @@ mod connecting;
 mod cuts;
 mod sends;
 mod server;
+#[cfg(feature = "tickets")]
+mod tickets;
 mod tokens;
 mod unreadable;
