@@ -5,6 +5,8 @@
 
 mod connection;
 mod session;
+mod sessions;
 
 pub use connection::{Bound, Decision, Ending, ServerConnection, ServerEvent, Transmit};
-pub use session::{AppendError, BindError, Binding, Credentials, SecretHash, SessionMessage, Sessions, Take};
+pub use session::{InboxRange, Session, SessionRecord};
+pub use sessions::{AppendError, BindError, Binding, Credentials, SecretHash, SessionMessage, Sessions, Take};

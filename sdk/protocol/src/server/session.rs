@@ -1,413 +1,209 @@
-//! Sessions: what was taken, what was refused, and what waits to be delivered, across connections.
+//! One session, as the records of its log tell it.
+//!
+//! What happens to a session is written down before it counts: a command gives a [`SessionRecord`], the driver appends
+//! it to the session's log under [`Session::fence`], and only then tells anybody. Whoever reads the log from its
+//! beginning, or from the last [`SessionRecord::Whole`], holds the same session. The inbox has a log of its own, to which
+//! others append than the connection that has the session.
 
 use super::connection::Decision;
-use crate::config::{ServerConfig, Window};
-use crate::frame::{AnswerError, Message, Refusal, Resume, Send};
-use crate::json::Payload;
-use crate::time::Instant;
-use std::collections::{BTreeMap, VecDeque};
+use super::sessions::{BindError, Credentials, SecretHash};
+use crate::frame::{Refusal, Resume};
+use std::collections::BTreeMap;
 
 /// How many tokens of a session are good at once, until its client shows one.
 const MAX_TOKENS: usize = 8;
 /// So many connections in a row may one message of the inbox end, and the session with the last.
 const MAX_BLAME: u32 = 3;
 
-/// A hash of a secret: the store never sees a token itself (clause `session.token`).
-pub type SecretHash = [u8; 32];
-
-/// What a hello proves and what a new session would be given; the driver hashes and draws.
+/// Something that happened to a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Credentials {
-    /// Whom the token belongs to.
-    pub subject: String,
-    /// The connection that asks, unique in the log.
-    pub owner: u64,
-    /// The hash of `resume.token`, if there is one.
-    pub presented: Option<SecretHash>,
-    /// The id of the session, should it be a new one.
-    pub fresh_id: String,
-    /// The hash of the token that this connection is given.
-    pub fresh_token: SecretHash,
-}
-
-/// The session that a connection got.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Binding {
-    /// The session.
-    pub id: String,
-    /// Whether it is the one asked for.
-    pub resumed: bool,
-    /// The connection that had it until now, to be closed with 4013.
-    pub fenced: Option<u64>,
-    /// The highest id taken or refused.
-    pub received: u64,
-    /// Refusals above the hello's `settled`.
-    pub refused: Vec<Refusal>,
-    /// The last offset that the client holds.
-    pub inbox: u64,
-}
-
-/// Why a connection gets no session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BindError {
-    /// A later attempt has it: 4013.
-    TakenOver,
-}
-
-/// What became of a send.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Take {
-    /// Taken now: process it.
-    New,
-    /// Decided before: answer again, do not process.
-    Again(Decision),
-    /// The connection does not have the session any more.
-    Fenced,
-}
-
-/// A message for a session's inbox.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SessionMessage {
-    /// What it is.
-    pub event: String,
-    /// Opaque JSON.
-    pub payload: Payload,
-    /// The send that it answers.
-    pub re: Option<u64>,
-    /// Whether it is the last part of the answer.
-    pub end: bool,
-    /// What went wrong.
-    pub error: Option<AnswerError>,
-}
-
-/// Why a message was not appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AppendError {
-    /// The session is over.
-    Ended,
-    /// The inbox is full: wait until the client has taken some.
-    Full,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Session {
-    subject: String,
-    /// The tokens that prove it, in the order they were given; all but the last only until somebody shows the last.
-    tokens: Vec<SecretHash>,
-    attempt: u64,
-    owner: Option<u64>,
-    detached_at: Option<Instant>,
-    received: u64,
-    refused: BTreeMap<u64, Refusal>,
-    inbox: VecDeque<Message>,
-    inbox_bytes: u64,
-    head: u64,
-    /// The message that the last connections ended at, and how many these are.
-    blamed: Option<(u64, u32)>,
-}
-
-/// Every session of one log, in memory. Each method is one atomic step.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Sessions {
-    config: ServerConfig,
-    sessions: BTreeMap<String, Session>,
-    keys: BTreeMap<(String, String), Instant>,
-}
-
-impl Sessions {
-    /// An empty log.
-    pub fn new(config: ServerConfig) -> Self {
-        Self { config, sessions: BTreeMap::new(), keys: BTreeMap::new() }
-    }
-
-    /// How many sessions there are.
-    pub fn len(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// Whether there is no session.
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
-    }
-
-    /// Binds a connection to the session it asks for, or to a new one. The higher attempt wins; a failed resume never
-    /// tells why (clauses `session.attempt`, `session.fence`, `session.resumed`, `session.subject`).
-    ///
-    /// # Errors
-    /// The session belongs to a later attempt.
-    pub fn bind(
-        &mut self,
-        now: Instant,
-        credentials: Credentials,
-        resume: Option<&Resume>,
-    ) -> Result<Binding, BindError> {
-        self.expire(now);
-        if let Some(resume) = resume
-            && let Some(binding) = self.resume(&credentials, resume)?
-        {
-            return Ok(binding);
-        }
-        self.make_room(&credentials.subject);
-        let session = Session {
-            subject: credentials.subject,
-            tokens: vec![credentials.fresh_token],
-            attempt: 0,
-            owner: Some(credentials.owner),
-            detached_at: None,
-            received: 0,
-            refused: BTreeMap::new(),
-            inbox: VecDeque::new(),
-            inbox_bytes: 0,
-            head: 0,
-            blamed: None,
-        };
-        self.sessions.insert(credentials.fresh_id.clone(), session);
-        Ok(Binding {
-            id: credentials.fresh_id,
-            resumed: false,
-            fenced: None,
-            received: 0,
-            refused: Vec::new(),
-            inbox: 0,
-        })
-    }
-
-    fn resume(&mut self, credentials: &Credentials, resume: &Resume) -> Result<Option<Binding>, BindError> {
-        let Some(session) = self.sessions.get_mut(&resume.session) else { return Ok(None) };
-        let presented = credentials.presented;
-        let proof = presented.and_then(|hash| session.tokens.iter().position(|token| same(&hash, token)));
-        let first = session.inbox.front().map_or(session.head + 1, |message| message.offset);
-        // One that came before the last connection to blame had ended could not be kept from it.
-        let poisoned = session.blamed.is_some_and(|(offset, count)| count >= MAX_BLAME && offset > resume.inbox);
-        let possible = resume.inbox <= session.head && resume.inbox + 1 >= first && !poisoned;
-        let Some(proof) = proof.filter(|_| session.subject == credentials.subject && possible) else { return Ok(None) };
-        if resume.attempt < session.attempt {
-            return Err(BindError::TakenOver);
-        }
-        session.attempt = resume.attempt;
-        // The token presented stays good until a frame arrives on this connection, and so do those given after it: the
-        // upgrade that presented an older one may be a repeated one that comes late (clause `session.token`).
-        session.tokens.drain(..proof);
-        if session.tokens.len() == MAX_TOKENS {
-            session.tokens.remove(1);
-        }
-        session.tokens.push(credentials.fresh_token);
-        let fenced = session.owner.replace(credentials.owner).filter(|owner| *owner != credentials.owner);
-        session.detached_at = None;
-        session.refused.retain(|id, _| *id > resume.settled);
-        let binding = Binding {
-            id: resume.session.clone(),
-            resumed: true,
-            fenced,
-            received: session.received,
-            refused: session.refused.values().cloned().collect(),
-            inbox: resume.inbox,
-        };
-        session.release(resume.inbox);
-        Ok(Some(binding))
-    }
-
+pub enum SessionRecord {
+    /// It began, bound to the connection that was given this token.
+    Began {
+        /// Whom it belongs to.
+        subject: String,
+        /// The hash of the token.
+        token: SecretHash,
+        /// How many refusals are kept, at most.
+        keeps_refusals: u64,
+    },
+    /// It was bound once more, which raises its fence.
+    Bound {
+        /// The attempt that bound it.
+        attempt: u64,
+        /// Refusals up to here are settled.
+        settled: u64,
+        /// The hash of the token that was shown.
+        presented: SecretHash,
+        /// The hash of the token that was given.
+        token: SecretHash,
+    },
     /// The client has shown that it holds the latest token.
-    pub fn confirm_token(&mut self, id: &str, owner: u64) {
-        if let Some(session) = self.owned(id, owner) {
-            session.tokens.drain(..session.tokens.len() - 1);
-        }
-    }
+    Confirmed,
+    /// Every send up to this id is decided: taken, but for these.
+    Decided {
+        /// The highest id.
+        through: u64,
+        /// What was refused.
+        refused: Vec<Refusal>,
+    },
+    /// Somebody asked to stop an answer, which may be worked on elsewhere.
+    Cancelled {
+        /// The send that asked for it.
+        re: u64,
+    },
+    /// The connection that had it is gone.
+    Detached {
+        /// When, on a clock that only tells earlier from later.
+        at: u64,
+    },
+    /// A connection that had it ended with this as the first message that was delivered and not taken.
+    Blamed {
+        /// Its offset, if there was one.
+        untaken: Option<u64>,
+    },
+    /// It is over.
+    Ended,
+    /// All that the records before this tell: they may be dropped.
+    Whole(Box<Session>),
+}
 
-    /// Decides a send, atomically with `received`: taken, or refused with what `refuse` says of it.
-    pub fn take(&mut self, now: Instant, id: &str, owner: u64, send: &Send, refuse: Option<Refusal>) -> Take {
-        let memory = self.config.key_memory;
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.owner == Some(owner)) else {
-            return Take::Fenced;
-        };
-        if send.id <= session.received {
-            let decision = match session.refused.get(&send.id) {
-                Some(refusal) => Decision::Refused(refusal.clone()),
-                None => Decision::Taken,
-            };
-            return Take::Again(decision);
-        }
-        session.received = send.id;
-        // The first decision stands, whatever may be wrong now (clause `send.key`).
-        let key = send.key.as_ref().map(|key| (session.subject.clone(), key.clone()));
-        if let Some(key) = &key {
-            self.keys.retain(|_, seen| now.saturating_since(*seen) < memory);
-            if self.keys.contains_key(key) {
-                if send.answer {
-                    // Nothing will process it, and still its answer has to end (clause `answer.end`).
-                    session.push(SessionMessage {
-                        event: send.event.clone(),
-                        payload: Payload::null(),
-                        re: Some(send.id),
-                        end: true,
-                        error: Some(AnswerError {
-                            code: "duplicate_key".to_owned(),
-                            message: "a send with this key was taken before".to_owned(),
-                        }),
-                    });
-                }
-                return Take::Again(Decision::Taken);
-            }
-        }
-        if let Some(refusal) = refuse {
-            let refusal = Refusal { id: send.id, ..refusal };
-            session.refused.insert(send.id, refusal.clone());
-            // Older ones are settled, or the client could not have written this one (clause `nack.kept`).
-            while session.refused.len() as u64 > self.config.in_flight.messages {
-                session.refused.pop_first();
-            }
-            return Take::Again(Decision::Refused(refusal));
-        }
-        if let Some(key) = key {
-            self.keys.insert(key, now);
-        }
-        Take::New
-    }
+/// One session, but for its inbox.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Session {
+    /// Whom it belongs to.
+    pub subject: String,
+    /// The tokens that prove it, in the order they were given; all but the last only until somebody shows the last.
+    pub tokens: Vec<SecretHash>,
+    /// The attempt that bound it last.
+    pub attempt: u64,
+    /// How often it was bound: who has it writes under this fence (clause `session.fence`).
+    pub fence: u64,
+    /// Since when no connection has it.
+    pub detached_at: Option<u64>,
+    /// The highest id decided.
+    pub received: u64,
+    /// What was refused, until the client has settled it.
+    pub refused: BTreeMap<u64, Refusal>,
+    /// How many of these are kept.
+    pub keeps_refusals: u64,
+    /// The message that the last connections ended at, and how many these are.
+    pub blamed: Option<(u64, u32)>,
+    /// Whether it is over.
+    pub over: bool,
+}
 
-    /// Appends to a session's inbox, and tells the offset. Holds for a session that is detached, too.
-    ///
-    /// # Errors
-    /// The session is over, or its inbox is full.
-    pub fn append(&mut self, id: &str, message: SessionMessage) -> Result<u64, AppendError> {
-        let bounds = self.config.inbox;
-        let session = self.sessions.get_mut(id).ok_or(AppendError::Ended)?;
-        let bytes = message.payload.size();
-        let full = session.inbox.len() as u64 >= bounds.messages || session.inbox_bytes + bytes > bounds.bytes;
-        if full && !session.inbox.is_empty() {
-            return Err(AppendError::Full);
-        }
-        session.push(message);
-        Ok(session.head)
-    }
-
-    /// The messages after `after` that fit into `room`.
-    pub fn read(&self, id: &str, owner: u64, after: u64, room: Window) -> Vec<Message> {
-        let Some(session) = self.sessions.get(id).filter(|session| session.owner == Some(owner)) else {
-            return Vec::new();
-        };
-        let first = session.inbox.front().map_or(0, |message| message.offset);
-        let skip = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-        let mut bytes = 0;
-        let mut messages = Vec::new();
-        for message in session.inbox.iter().skip(skip).take(usize::try_from(room.messages).unwrap_or(usize::MAX)) {
-            bytes += message.payload.size();
-            if bytes > room.bytes && !messages.is_empty() {
-                break;
-            }
-            messages.push(message.clone());
-        }
-        messages
-    }
-
-    /// The client holds everything up to `offset`: it need not be kept.
-    pub fn taken(&mut self, id: &str, owner: u64, offset: u64) {
-        if let Some(session) = self.owned(id, owner) {
-            session.release(offset);
-        }
-    }
-
-    /// The connection is gone; the session waits for its next, for its time.
-    pub fn detach(&mut self, now: Instant, id: &str, owner: u64) {
-        if let Some(session) = self.owned(id, owner) {
-            session.owner = None;
-            session.detached_at = Some(now);
-        }
-    }
-
-    /// A connection that had the session is over, and `untaken` is the first message that it delivered and that was not
-    /// taken. The third in a row with the same one ends the session (clause `inbox.poisoned`): whatever it is, the client
-    /// does not survive it. Tells whether that happened.
-    pub fn blame(&mut self, id: &str, untaken: Option<u64>) -> bool {
-        let Some(session) = self.sessions.get_mut(id) else { return false };
-        session.blamed = untaken.map(|offset| match session.blamed {
-            Some((same, count)) if same == offset => (offset, count + 1),
-            _ => (offset, 1),
-        });
-        let poisoned = session.owner.is_none() && session.blamed.is_some_and(|(_, count)| count >= MAX_BLAME);
-        if poisoned {
-            self.sessions.remove(id);
-        }
-        poisoned
-    }
-
-    /// The client has ended the session.
-    pub fn end(&mut self, id: &str, owner: u64) {
-        if self.owned(id, owner).is_some() {
-            self.sessions.remove(id);
-        }
-    }
-
-    /// Ends a session whoever has it, since its inbox stays full: what cannot be kept must not be lost unnoticed (clause
-    /// `inbox.bounded`). Tells the connection that had it.
-    pub fn end_full(&mut self, id: &str) -> Option<u64> {
-        self.sessions.remove(id)?.owner
-    }
-
-    /// Ends the sessions whose time is over, and tells which.
-    pub fn expire(&mut self, now: Instant) -> Vec<String> {
-        let ttl = self.config.session_ttl;
-        let over = |session: &Session| session.detached_at.is_some_and(|at| now.saturating_since(at) >= ttl);
-        let ended: Vec<String> =
-            self.sessions.iter().filter(|(_, session)| over(session)).map(|(id, _)| id.clone()).collect();
-        for id in &ended {
-            self.sessions.remove(id);
-        }
-        ended
-    }
-
-    /// The sessions of a subject, attached or not.
-    pub fn of_subject<'a>(&'a self, subject: &'a str) -> impl Iterator<Item = &'a str> {
-        let mine = move |(_, session): &(&String, &Session)| session.subject == subject;
-        self.sessions.iter().filter(mine).map(|(id, _)| id.as_str())
-    }
-
-    /// Every session.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.sessions.keys().map(String::as_str)
-    }
-
-    /// How many messages wait in a session's inbox, delivered or not, and their bytes; `None` if there is no such session.
-    pub fn waiting(&self, id: &str) -> Option<(u64, u64)> {
-        let session = self.sessions.get(id)?;
-        Some((session.inbox.len() as u64, session.inbox_bytes))
-    }
-
-    /// The connection that has the session.
-    pub fn owner(&self, id: &str) -> Option<u64> {
-        self.sessions.get(id)?.owner
-    }
-
-    fn owned(&mut self, id: &str, owner: u64) -> Option<&mut Session> {
-        self.sessions.get_mut(id).filter(|session| session.owner == Some(owner))
-    }
-
-    /// Ends the subject's oldest detached session when there are too many (clause `session.limit`).
-    fn make_room(&mut self, subject: &str) {
-        while self.of_subject(subject).count() >= self.config.sessions_per_subject {
-            let oldest = self
-                .sessions
-                .iter()
-                .filter(|(_, session)| session.subject == subject && session.detached_at.is_some())
-                .min_by_key(|(_, session)| session.detached_at)
-                .map(|(id, _)| id.clone());
-            let Some(oldest) = oldest else { return };
-            self.sessions.remove(&oldest);
-        }
-    }
+/// What an inbox holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboxRange {
+    /// The lowest offset that is kept; above the head if nothing is.
+    pub first: u64,
+    /// The offset of the last message.
+    pub head: u64,
 }
 
 impl Session {
-    fn push(&mut self, message: SessionMessage) {
-        let SessionMessage { event, payload, re, end, error } = message;
-        self.head += 1;
-        self.inbox_bytes += payload.size();
-        self.inbox.push_back(Message { offset: self.head, event, payload, re, end, error });
+    /// The session that these records tell of, the first of which has to begin it or be the whole of it.
+    pub fn fold(records: impl IntoIterator<Item = SessionRecord>) -> Option<Self> {
+        let mut records = records.into_iter();
+        let mut session = match records.next()? {
+            SessionRecord::Began { subject, token, keeps_refusals } => Self {
+                subject,
+                tokens: vec![token],
+                attempt: 0,
+                fence: 1,
+                detached_at: None,
+                received: 0,
+                refused: BTreeMap::new(),
+                keeps_refusals,
+                blamed: None,
+                over: false,
+            },
+            SessionRecord::Whole(session) => *session,
+            _ => return None,
+        };
+        records.for_each(|record| session.apply(record));
+        Some(session)
     }
 
-    fn release(&mut self, offset: u64) {
-        while self.inbox.front().is_some_and(|message| message.offset <= offset) {
-            self.inbox_bytes -= self.inbox.pop_front().map_or(0, |message| message.payload.size());
+    /// Takes in what happened next.
+    pub fn apply(&mut self, record: SessionRecord) {
+        match record {
+            // It has begun already.
+            SessionRecord::Began { .. } | SessionRecord::Cancelled { .. } => {}
+            SessionRecord::Bound { attempt, settled, presented, token } => {
+                self.attempt = attempt;
+                self.fence += 1;
+                self.detached_at = None;
+                // The token presented stays good until a frame arrives on this connection, and so do those given after
+                // it: the upgrade that presented an older one may be a repeated one that comes late (clause
+                // `session.token`).
+                let proof = self.tokens.iter().position(|known| *known == presented).unwrap_or_default();
+                self.tokens.drain(..proof);
+                if self.tokens.len() == MAX_TOKENS {
+                    self.tokens.remove(1);
+                }
+                self.tokens.push(token);
+                self.refused.retain(|id, _| *id > settled);
+            }
+            SessionRecord::Confirmed => {
+                self.tokens.drain(..self.tokens.len().saturating_sub(1));
+            }
+            SessionRecord::Decided { through, refused } => {
+                self.received = self.received.max(through);
+                for refusal in refused {
+                    self.refused.insert(refusal.id, refusal);
+                    // Older ones are settled, or the client could not have written this one (clause `nack.kept`).
+                    while self.refused.len() as u64 > self.keeps_refusals {
+                        self.refused.pop_first();
+                    }
+                }
+            }
+            SessionRecord::Detached { at } => self.detached_at = Some(at),
+            SessionRecord::Blamed { untaken } => {
+                self.blamed = untaken.map(|offset| match self.blamed {
+                    Some((same, count)) if same == offset => (offset, count + 1),
+                    _ => (offset, 1),
+                });
+                let poisoned = self.blamed.is_some_and(|(_, count)| count >= MAX_BLAME);
+                self.over |= poisoned && self.detached_at.is_some();
+            }
+            SessionRecord::Ended => self.over = true,
+            SessionRecord::Whole(session) => *self = *session,
         }
+    }
+
+    /// The record that binds the session to who resumes it; `None` if it is not theirs to resume, for whatever cause
+    /// (clauses `session.attempt`, `session.resumed`, `session.subject`, `session.received_range`).
+    ///
+    /// # Errors
+    /// A later attempt has it.
+    pub fn resume(
+        &self,
+        credentials: &Credentials,
+        resume: &Resume,
+        inbox: InboxRange,
+    ) -> Result<Option<SessionRecord>, BindError> {
+        let proof = credentials.presented.filter(|hash| self.tokens.iter().any(|token| same(hash, token)));
+        // One that came before the last connection to blame had ended could not be kept from it.
+        let poisoned = self.blamed.is_some_and(|(offset, count)| count >= MAX_BLAME && offset > resume.inbox);
+        let possible = !self.over && resume.inbox <= inbox.head && resume.inbox + 1 >= inbox.first && !poisoned;
+        let Some(presented) = proof.filter(|_| self.subject == credentials.subject && possible) else {
+            return Ok(None);
+        };
+        if resume.attempt < self.attempt {
+            return Err(BindError::TakenOver);
+        }
+        let (attempt, settled) = (resume.attempt, resume.settled);
+        Ok(Some(SessionRecord::Bound { attempt, settled, presented, token: credentials.fresh_token }))
+    }
+
+    /// What was decided of this id, if it was (clause `send.duplicate`).
+    pub fn decided(&self, id: u64) -> Option<Decision> {
+        (id <= self.received).then(|| match self.refused.get(&id) {
+            Some(refusal) => Decision::Refused(refusal.clone()),
+            None => Decision::Taken,
+        })
     }
 }
 
