@@ -9,12 +9,14 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use readywire_protocol::stage::Stage;
 use serde::Deserialize;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The fewest bytes that an admin token may have.
 pub const TOKEN_BYTES: usize = 16;
@@ -71,6 +73,7 @@ impl std::error::Error for AdminTokenTooShort {}
 pub(crate) fn router(token: AdminToken) -> Router<Arc<Hub>> {
     Router::new()
         .route("/admin/connections", get(connections))
+        .route("/admin/drain", post(drain))
         .route_layer(middleware::from_fn_with_state(token, authorise))
 }
 
@@ -109,11 +112,31 @@ async fn connections(State(hub): State<Arc<Hub>>, asked: Result<Query<Asked>, Qu
         asked.map_err(|rejection| format!("{}\n", rejection.body_text())).and_then(|Query(asked)| asked.filter());
     match filter {
         Ok(filter) => {
-            let seen: Seen = hub.inspection.look(&filter, |session| hub.inbox_of(session));
+            let seen: Seen = hub.inspection.look(&filter);
             ([(CACHE_CONTROL, "no-store")], Json(seen)).into_response()
         }
         Err(wrong) => (StatusCode::BAD_REQUEST, wrong).into_response(),
     }
+}
+
+/// The server goes away, as on SIGTERM. Asked again, it says the same.
+async fn drain(State(hub): State<Arc<Hub>>) -> Response {
+    let connections = hub.connections.len();
+    hub.drain();
+    hub.ask_to_drain();
+    let left =
+        hub.drain_begun().map(|drain| (drain.window(), drain.deadline.saturating_duration_since(Instant::now())));
+    let (window, deadline) = left.unwrap_or_default();
+    let told = serde_json::json!({
+        "connections": connections,
+        "window_ms": millis(window),
+        "deadline_ms": millis(deadline),
+    });
+    (StatusCode::ACCEPTED, Json(told)).into_response()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

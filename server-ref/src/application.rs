@@ -83,16 +83,21 @@ impl fmt::Debug for Request {
 
 /// Who can be written to without being asked.
 pub trait Room: Send + Sync {
-    /// A message to every session; tells how many took it.
+    /// A message to every session, whichever process has it; tells how many took it.
     ///
     /// # Errors
     /// No session can take it.
-    fn to_everyone(&self, event: &str, payload: &Payload) -> Result<usize, Undeliverable>;
+    fn to_everyone<'a>(&'a self, event: &'a str, payload: &'a Payload) -> BoxFuture<'a, Result<usize, Undeliverable>>;
     /// A message to every session of a subject; tells how many took it.
     ///
     /// # Errors
     /// No session can take it.
-    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> Result<usize, Undeliverable>;
+    fn to_subject<'a>(
+        &'a self,
+        subject: &'a str,
+        event: &'a str,
+        payload: &'a Payload,
+    ) -> BoxFuture<'a, Result<usize, Undeliverable>>;
 }
 
 /// Where the parts of answers go: the inbox of the session that asked.
@@ -108,6 +113,8 @@ pub enum Undeliverable {
     Gone,
     /// As a frame it would be larger than any may be (clause `frame.size`).
     TooLarge,
+    /// The log that inboxes stand on does not answer.
+    Unavailable,
 }
 
 /// Why a message came to nothing after it was taken.
@@ -136,6 +143,7 @@ impl From<Undeliverable> for Failure {
         match undeliverable {
             Undeliverable::Gone => Self::new("session_ended", "the session that asked is over"),
             Undeliverable::TooLarge => Self::new("too_large", "the message would be over `max_message_bytes`"),
+            Undeliverable::Unavailable => Self::new("unavailable", "the log of the server does not answer; try again"),
         }
     }
 }

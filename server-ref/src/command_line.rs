@@ -2,6 +2,7 @@
 
 use crate::admin::AdminToken;
 use crate::claims::Authority;
+use crate::drain::DrainOptions;
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -28,6 +29,11 @@ Examples:
   readywire-server token --jwt-secret-file secret --subject alice --ttl 43200s
   READYWIRE_JWT_SECRET_FILE=secret readywire-server token --subject bob --ttl 60s";
 
+const LOG_EXAMPLES: &str = "\
+Examples:
+  readywire-server log --listen 127.0.0.1:7070
+  readywire-server --jwt-secret-file secret --listen 127.0.0.1:8081 --log 127.0.0.1:7070";
+
 /// The Readywire reference server.
 #[derive(Debug, Parser)]
 #[command(name = "readywire-server", version, after_help = EXAMPLES)]
@@ -51,7 +57,7 @@ pub struct CommandLine {
     /// Take fault switches at POST /faults, and show at /plain what a server without this protocol does. For demonstrations and tests only.
     #[arg(long, env = "READYWIRE_FAULTS", value_parser = FalseyValueParser::new())]
     pub faults: bool,
-    /// File with the token that opens GET /admin/connections, at least 16 bytes. Without one there is no such route.
+    /// File with the token that opens GET /admin/connections and POST /admin/drain, at least 16 bytes. Without one there is no such route.
     #[arg(long, env = "READYWIRE_ADMIN_TOKEN_FILE")]
     pub admin_token_file: Option<PathBuf>,
     /// A service that takes its time to start with each connection, as in `search=3s` (repeat).
@@ -69,6 +75,40 @@ pub struct CommandLine {
     /// How long a session waits for its client to come back.
     #[arg(long, env = "READYWIRE_SESSION_TTL", default_value = "2m", value_parser = parse_duration)]
     pub session_ttl: Duration,
+    /// Log to share with other servers, as `readywire-server log` prints it; without one, sessions end with this process.
+    #[arg(long, env = "READYWIRE_LOG")]
+    pub log: Option<SocketAddr>,
+    /// How clients are let go.
+    #[command(flatten)]
+    pub drain: DrainFlags,
+}
+
+/// How clients are let go when the server goes away.
+#[derive(Debug, Args)]
+pub struct DrainFlags {
+    /// Over how long clients are told to go; by default 10 ms for each, at least 250 ms and at most 20 s.
+    #[arg(long, env = "READYWIRE_DRAIN_WINDOW", value_parser = parse_duration)]
+    pub drain_window: Option<Duration>,
+    /// After how long those that are still there are sent away; by default 5 s after the window.
+    #[arg(long, env = "READYWIRE_DRAIN_DEADLINE", value_parser = parse_duration)]
+    pub drain_deadline: Option<Duration>,
+    /// How long answers may go on when all clients are gone, if a log outlives the server.
+    #[arg(long, env = "READYWIRE_DRAIN_ANSWERS", default_value = "30s", value_parser = parse_duration)]
+    pub drain_answers: Duration,
+    /// Where clients are asked to go, as in `wss://other.example.com/ws`; by default to where they came from.
+    #[arg(long, env = "READYWIRE_DRAIN_ALTERNATE")]
+    pub drain_alternate: Option<String>,
+}
+
+impl DrainFlags {
+    pub(crate) fn options(&self) -> DrainOptions {
+        DrainOptions {
+            window: self.drain_window,
+            deadline: self.drain_deadline,
+            answers: self.drain_answers,
+            alternate: self.drain_alternate.clone(),
+        }
+    }
 }
 
 /// How tokens are signed.
@@ -100,6 +140,16 @@ pub enum Command {
         /// A ticket, which is good for one attempt, in place of a token.
         #[arg(long)]
         ticket: bool,
+    },
+    /// Keep the log that several servers share, in memory, for processes of this machine only.
+    ///
+    /// For tests, and for restarting servers one after the other while this process stays. Whoever reaches the address
+    /// may read and write everything, so it has to be a loopback address.
+    #[command(after_help = LOG_EXAMPLES)]
+    Log {
+        /// Address to listen on; port 0 picks a free one.
+        #[arg(long, default_value = "127.0.0.1:7070")]
+        listen: SocketAddr,
     },
 }
 

@@ -8,10 +8,12 @@ mod wire;
 
 use crate::claims::{Claims, TokenError};
 use crate::faults::{Strike, TokenHash};
-use crate::hub::{Holder, Hub};
+use crate::hub::Hub;
 use crate::inspection::Record;
 use crate::listener::Tap;
+use crate::log::LogError;
 use crate::service::{Progress, StartUp};
+use crate::sessions::{BoundSession, Moment, Watches};
 use crate::strangers::Stranger;
 use axum::extract::ws::WebSocket;
 use readywire_protocol::SUBPROTOCOL;
@@ -19,18 +21,16 @@ use readywire_protocol::clause::Clause;
 use readywire_protocol::close;
 use readywire_protocol::config::Window;
 use readywire_protocol::error::PeerMisbehaved;
-use readywire_protocol::frame::Resume;
+use readywire_protocol::frame::{Resume, Send};
 use readywire_protocol::server::{Ending, ServerConnection, ServerEvent};
 use readywire_protocol::stage::Stage;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use wire::{Inbound, Wire};
 
-/// How long a connection goes on after `drain`.
-const DRAIN: Duration = Duration::from_millis(250);
 /// How many messages are read before the answers to them are written.
 const BATCH: usize = 256;
 /// What the WebSocket's own headers may add to what a stranger may send.
@@ -52,10 +52,14 @@ pub(crate) struct Upgrade {
 
 /// The session that a connection holds.
 struct Held {
-    id: String,
-    holder: Arc<Holder>,
-    /// Whether the client speaks the level Resume; for one that does not, the session ends with the connection.
-    resumes: bool,
+    session: BoundSession,
+    /// `None` for a client that does not speak the level Resume: its session ends with the connection.
+    watches: Option<Watches>,
+    /// Everything up to here was delivered, as far as known.
+    delivered: u64,
+    /// What was appended while it held the session and is not taken, and when: no more than the client's window.
+    untaken: VecDeque<(u64, Moment)>,
+    since: Moment,
     /// Whether the client has shown that it has the new token.
     confirmed: bool,
 }
@@ -88,9 +92,13 @@ struct Driver {
     resume: Option<Resume>,
     services: Option<Starting>,
     held: Option<Held>,
+    /// Sends that are to be decided, all in one step.
+    sends: Vec<Send>,
     impaired: Vec<String>,
     stage: Stage,
     since: Instant,
+    /// When the client is told to go, and when it is sent away.
+    drain_at: Option<Instant>,
     drained_at: Option<Instant>,
     cut: bool,
 }
@@ -118,9 +126,11 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: WebSocket, upgrade: Upgrade) {
         resume: None,
         services: None,
         held: None,
+        sends: Vec::new(),
         impaired: Vec::new(),
         stage: Stage::Connecting,
         since: Instant::now(),
+        drain_at: None,
         drained_at: None,
         cut: false,
         hub,
@@ -140,8 +150,9 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: WebSocket, upgrade: Upgrade) {
 enum Wake {
     Struck(Strike),
     Replaced,
-    Overflowed,
+    Ended,
     Draining,
+    DrainTold,
     DrainOver,
     Impaired,
     Timer,
@@ -157,41 +168,40 @@ impl Driver {
         let mut draining = self.hub.draining();
         let mut drain_seen = false;
         loop {
-            self.settle();
+            self.settle().await;
             if self.core.stage() == Stage::Closed {
                 return;
             }
-            let holder = self.held.as_ref().map(|held| held.holder.clone());
+            let (held, inbox) = waits::split(self.held.as_mut());
             let timer = self.core.poll_timeout().map(|instant| self.hub.moment(instant));
             // What happens now and then comes before what a client can make happen without a pause.
             let wake = tokio::select! {
                 biased;
                 strike = waits::strike(&mut strikes) => Wake::Struck(strike),
-                () = waits::replaced(holder.as_deref()) => Wake::Replaced,
-                () = waits::overflowed(holder.as_deref()) => Wake::Overflowed,
+                ended = waits::lost(held) => if ended { Wake::Ended } else { Wake::Replaced },
                 () = waits::told(&mut draining), if !drain_seen => Wake::Draining,
+                () = waits::at(self.drain_at) => Wake::DrainTold,
                 () = waits::at(self.drained_at) => Wake::DrainOver,
                 Ok(()) = impaired.changed() => Wake::Impaired,
                 () = waits::at(timer) => Wake::Timer,
                 () = waits::further(self.services.as_mut()) => Wake::Services,
                 inbound = self.wire.next() => Wake::Inbound(inbound),
-                () = waits::filled(holder.as_deref()) => Wake::Inbox,
+                () = waits::filled(inbox) => Wake::Inbox,
             };
             match wake {
                 Wake::Struck(strike) => {
-                    self.strike(&strike);
+                    self.strike(&strike).await;
                     if self.cut {
                         return;
                     }
                 }
-                Wake::Replaced => {
-                    self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None);
-                }
-                Wake::Overflowed => self.core.refuse(close::SLOW_CONSUMER, "the inbox of the session is full", None),
+                Wake::Replaced => self.log_failed(&LogError::Fenced),
+                Wake::Ended => self.session_gone().await,
                 Wake::Draining => {
                     drain_seen = true;
                     self.drain();
                 }
+                Wake::DrainTold => self.tell_to_go(),
                 Wake::DrainOver => {
                     self.drained_at = None;
                     self.core.refuse(close::DRAINING, "the server is going away", None);
@@ -203,21 +213,24 @@ impl Driver {
                     self.core.impaired(self.impaired.clone(), reason);
                 }
                 Wake::Timer => self.core.handle_timeout(self.hub.now()),
-                Wake::Services => self.progress(),
-                Wake::Inbound(inbound) => self.read(inbound),
+                Wake::Services => self.progress().await,
+                Wake::Inbound(inbound) => self.read(inbound).await,
                 // Delivered by `settle`.
                 Wake::Inbox => {}
             }
         }
     }
 
-    /// Takes in everything that has come: many acks fit into one write.
-    fn read(&mut self, first: Inbound) {
+    /// Takes in everything that has come: many sends are decided in one step, and many acks fit into one write.
+    async fn read(&mut self, first: Inbound) {
         let mut next = Some(first);
         for _ in 0..BATCH {
             let Some(inbound) = next.take() else { return };
             self.inbound(inbound);
-            self.settle();
+            // On the way to ready each frame may change what is made of the next.
+            if !self.core.stage().is_ready() {
+                self.settle().await;
+            }
             if self.core.stage() == Stage::Closed {
                 return;
             }
@@ -255,69 +268,149 @@ impl Driver {
             && let Some(held) = self.held.as_mut().filter(|held| !held.confirmed)
         {
             held.confirmed = true;
-            self.hub.sessions(|sessions| sessions.confirm_token(&held.id, self.owner));
+            held.session.confirm_token();
         }
     }
 
     /// Does what the core asks, until it asks nothing more, and hands it what waits in the inbox.
-    fn settle(&mut self) {
-        while let Some(event) = self.core.poll_event() {
-            self.confirm(&event);
-            match event {
-                ServerEvent::Hello(hello) => self.hello(*hello),
-                ServerEvent::Send(send) => self.send(send),
-                ServerEvent::Taken { offset } => {
-                    if let Some(held) = &self.held {
-                        self.hub.taken(&held.id, self.owner, offset);
-                        held.holder.taken(offset, |after| self.hub.metrics.delivered(after));
-                    }
-                }
-                ServerEvent::Cancel { re } => {
-                    if let Some(held) = &self.held {
-                        self.hub.cancel(&held.id, self.owner, re);
-                    }
-                }
-                ServerEvent::FreshToken(auth) => self.fresh_token(&auth),
-                ServerEvent::Closed(ending) => self.closed(&ending),
-            }
-        }
-        self.wire.take(&mut self.core, &self.hub);
-        if let Some(held) = &self.held {
-            if held.resumes {
-                self.deliver();
-            } else {
-                self.hub.discard_inbox(&held.id, self.owner);
-                held.holder.taken(u64::MAX, |_| ());
+    async fn settle(&mut self) {
+        loop {
+            self.attend().await;
+            self.wire.take(&mut self.core, &self.hub);
+            let open = self.core.stage() != Stage::Closed;
+            self.deliver().await;
+            if !open || self.core.stage() != Stage::Closed {
+                break;
             }
         }
         self.record.under_way(self.core.in_flight(), self.core.untaken_count());
         self.step(self.core.stage());
     }
 
-    /// Passes on what waits in the inbox, as far as the client's window and the socket have room.
-    fn deliver(&mut self) {
-        while let (Some(held), Some((after, room)), Some(most)) = (&self.held, self.core.inbox_room(), self.wire.room())
+    async fn attend(&mut self) {
+        let mut taken = None;
+        loop {
+            let Some(event) = self.core.poll_event() else {
+                if !self.sends.is_empty() {
+                    self.decide().await;
+                } else if self.written(taken.take()).await {
+                    return;
+                }
+                continue;
+            };
+            self.confirm(&event);
+            match event {
+                ServerEvent::Hello(hello) => self.hello(*hello).await,
+                ServerEvent::Send(send) => self.sends.push(send),
+                ServerEvent::Taken { offset } => taken = Some(offset),
+                ServerEvent::Cancel { re } => {
+                    // It may be about one of them.
+                    self.decide().await;
+                    self.cancel(re);
+                }
+                ServerEvent::FreshToken(auth) => self.fresh_token(&auth),
+                ServerEvent::Closed(ending) => {
+                    self.decide().await;
+                    self.written(taken.take()).await;
+                    self.closed(&ending).await;
+                }
+            }
+        }
+    }
+
+    /// Tells the log what the client holds, and what nothing else went along with; `false` if that failed.
+    async fn written(&mut self, taken: Option<u64>) -> bool {
+        let Some(held) = &mut self.held else { return true };
+        let mut done = held.session.flush().await;
+        if let (Some(offset), Ok(())) = (taken, &done) {
+            while let Some((_, at)) = held.untaken.front().filter(|(delivered, _)| *delivered <= offset) {
+                self.hub.metrics.delivered(at.elapsed());
+                held.untaken.pop_front();
+            }
+            done = held.session.taken(offset).await;
+        }
+        if let Err(error) = &done {
+            self.log_failed(error);
+        }
+        done.is_ok()
+    }
+
+    fn cancel(&mut self, re: u64) {
+        if let Some(held) = &mut self.held
+            && !self.hub.cancel(&held.session.address().id, re)
         {
+            held.session.cancel_elsewhere(re);
+        }
+    }
+
+    /// Nothing is told of the session any more: it is over, or the log is out of reach.
+    async fn session_gone(&mut self) {
+        let Some(held) = &self.held else { return };
+        let lost = || LogError::Unavailable("nothing is heard of the session any more".to_owned());
+        let why = held.session.look().await.err().unwrap_or_else(lost);
+        self.log_failed(&why);
+    }
+
+    /// The log does not let this connection go on.
+    fn log_failed(&mut self, error: &LogError) {
+        match error {
+            LogError::Fenced => self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None),
+            // Whoever has a session ends it by itself, but for this.
+            LogError::Missing => self.core.refuse(close::SLOW_CONSUMER, "the inbox of the session is full", None),
+            error => self.core.refuse(close::SERVICE_FAILED, &error.to_string(), None),
+        }
+    }
+
+    /// Passes on what waits in the inbox, as far as the client's window and the socket have room.
+    async fn deliver(&mut self) {
+        while let Some(held) = &mut self.held
+            && let Some(watches) = &held.watches
+            && let (Some((after, room)), Some(most)) = (self.core.inbox_room(), self.wire.room())
+        {
+            held.delivered = after;
+            if watches.inbox.borrow().offset <= after {
+                return;
+            }
             let room = Window { bytes: room.bytes.min(most), ..room };
-            let messages = self.hub.sessions(|sessions| sessions.read(&held.id, self.owner, after, room));
+            let messages = match held.session.read(after, room).await {
+                Ok(messages) => messages,
+                Err(error) => return self.log_failed(&error),
+            };
             if messages.is_empty() {
                 return;
             }
-            messages.into_iter().for_each(|message| self.core.deliver(message));
+            for (message, at) in messages {
+                // The core may put one off until there is room for it: then it comes again.
+                let again = held.untaken.back().is_some_and(|(offset, _)| *offset >= message.offset);
+                if at >= held.since && !again {
+                    held.untaken.push_back((message.offset, at));
+                }
+                self.core.deliver(message);
+            }
             self.wire.take(&mut self.core, &self.hub);
         }
     }
 
     fn drain(&mut self) {
-        if self.core.stage().is_ready() {
-            self.core.drain(DRAIN, (Duration::ZERO, Duration::from_millis(500)));
-            self.drained_at = Some(Instant::now() + DRAIN);
-        } else {
-            self.core.refuse(close::DRAINING, "the server is going away", None);
+        match self.hub.drain_begun() {
+            // Each in its turn.
+            Some(drain) if self.core.stage().is_ready() => {
+                self.drain_at = Some(drain.slot());
+                self.drained_at = Some(drain.deadline);
+            }
+            _ => self.core.refuse(close::DRAINING, "the server is going away", None),
         }
     }
 
-    fn strike(&mut self, strike: &Strike) {
+    fn tell_to_go(&mut self) {
+        self.drain_at = None;
+        if let Some(drain) = self.hub.drain_begun() {
+            let left = drain.deadline.saturating_duration_since(Instant::now());
+            self.core.drain_to(left, drain.reconnect_after(), self.hub.parts.drain.alternate.clone());
+        }
+    }
+
+    async fn strike(&mut self, strike: &Strike) {
         if !strike.is_for(self.claims.as_ref().map(|claims| claims.sub.as_str())) {
             return;
         }
@@ -325,7 +418,7 @@ impl Driver {
             (Strike::Cut { .. }, _) => {
                 self.cut = true;
                 self.core.handle_closed(None);
-                self.settle();
+                self.settle().await;
             }
             (Strike::ExpireToken { .. }, Some(token)) => {
                 self.hub.parts.faults.expire(token);
@@ -336,7 +429,7 @@ impl Driver {
         }
     }
 
-    fn closed(&mut self, ending: &Ending) {
+    async fn closed(&mut self, ending: &Ending) {
         tracing::info!(
             connection = self.core.id(),
             stage = %ending.stage,
@@ -365,10 +458,11 @@ impl Driver {
         self.hub.inspection.ended(self.owner, ending);
         self.stranger = None;
         self.services = None;
+        self.drain_at = None;
         self.drained_at = None;
         if let Some(held) = self.held.take() {
-            let ends = ending.ends_session || !held.resumes;
-            self.hub.leave(&held.id, self.owner, ends, self.core.untaken());
+            let ends = ending.ends_session || held.watches.is_none();
+            self.hub.leave(self.owner, held.session, ends, self.core.untaken()).await;
         }
     }
 
@@ -403,6 +497,17 @@ impl Drop for Driver {
     /// A task that is dropped half way leaves nothing behind, either.
     fn drop(&mut self) {
         self.core.handle_closed(None);
-        self.settle();
+        while let Some(event) = self.core.poll_event() {
+            if let ServerEvent::Closed(ending) = event {
+                self.hub.inspection.ended(self.owner, &ending);
+            }
+        }
+        self.step(Stage::Closed);
+        let Some(held) = self.held.take() else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (hub, owner, untaken) = (self.hub.clone(), self.owner, self.core.untaken());
+            let ends = held.watches.is_none();
+            runtime.spawn(async move { hub.leave(owner, held.session, ends, untaken).await });
+        }
     }
 }

@@ -179,8 +179,8 @@ async fn notify(State(hub): State<Arc<Hub>>, headers: HeaderMap, body: String) -
         }
     };
     let sessions = match &notice.subject {
-        Some(subject) => hub.to_subject(subject, &notice.event, &payload),
-        None => hub.to_everyone(&notice.event, &payload),
+        Some(subject) => hub.to_subject(subject, &notice.event, &payload).await,
+        None => hub.to_everyone(&notice.event, &payload).await,
     };
     match sessions.map_err(Failure::from) {
         Ok(sessions) => axum::Json(serde_json::json!({ "sessions": sessions })).into_response(),

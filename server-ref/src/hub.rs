@@ -2,29 +2,33 @@
 
 use crate::application::{Application, Room, Undeliverable};
 use crate::claims::Authority;
+use crate::drain::{Drain, DrainOptions};
 use crate::faults::Faults;
 use crate::inspection::Inspection;
-use crate::log::Log;
 use crate::log::memory::MemoryLog;
+use crate::log::{Log, LogError, Name};
 use crate::metrics::{Metrics, SessionLoss};
 use crate::origin::Origins;
 use crate::secrets;
 use crate::service::Services;
+use crate::sessions::{Address, AppendFailure, BoundSession, Granted, Left, SessionStore, Unbound, Watches};
 use crate::strangers::{Stranger, Strangers};
 use crate::tickets::Tickets;
-use readywire_protocol::config::{ServerConfig, Window};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use readywire_protocol::config::ServerConfig;
 use readywire_protocol::frame::Resume;
 use readywire_protocol::json::Payload;
-use readywire_protocol::server::{AppendError, BindError, Binding, Credentials, SessionMessage, Sessions};
+use readywire_protocol::server::{AppendError, Credentials, SessionMessage};
 use readywire_protocol::time::Instant;
 use ring::rand::SystemRandom;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,6 +54,8 @@ pub struct Parts {
     pub log: Arc<dyn Log>,
     /// How long a ticket of `POST /tickets` may wait to be used.
     pub ticket_ttl: Duration,
+    /// How clients are let go when the server goes away.
+    pub drain: DrainOptions,
     /// How many connections of one address may be there that have not said who they are.
     pub strangers_per_address: usize,
 }
@@ -67,6 +73,7 @@ impl Parts {
             origins: Origins::default(),
             log: MemoryLog::new(),
             ticket_ttl: Duration::from_secs(30),
+            drain: DrainOptions::default(),
             strangers_per_address: 1024,
         }
     }
@@ -83,14 +90,20 @@ pub struct Hub {
     origin: tokio::time::Instant,
     random: SystemRandom,
     shared: Mutex<Shared>,
+    /// The sessions of every process.
+    pub(crate) store: Arc<SessionStore>,
     strangers: Strangers,
     /// Who is here, and who was, for those who look after the server.
     pub(crate) inspection: Inspection,
     /// One-time tickets that were used.
     pub(crate) tickets: Tickets,
-    /// Told whenever an inbox may have room again.
-    room: Notify,
     draining: watch::Sender<bool>,
+    drain: OnceLock<Drain>,
+    asked_to_drain: CancellationToken,
+    /// The work behind answers, which outlives connections.
+    pub(crate) working: TaskTracker,
+    /// Notices to one subject keep the order in which they began.
+    turns: [tokio::sync::Mutex<()>; 32],
     prefix: String,
 }
 
@@ -100,48 +113,15 @@ impl fmt::Debug for Hub {
     }
 }
 
+#[derive(Default)]
 struct Shared {
-    sessions: Sessions,
     next_owner: u64,
-    /// The connections that hold a session.
-    holders: HashMap<u64, Arc<Holder>>,
+    /// The logs of the sessions that connections here have: they stay as long as this process keeps them.
+    bound: HashMap<u64, Vec<Name>>,
     /// Running answers, by session and send.
-    work: HashMap<String, BTreeMap<u64, CancellationToken>>,
-}
-
-/// How others reach a connection.
-#[derive(Debug, Default)]
-pub struct Holder {
-    /// Its inbox has something new.
-    pub inbox: Notify,
-    /// A later attempt has its session.
-    pub replaced: CancellationToken,
-    /// Its session is over, since its inbox stayed full.
-    pub overflowed: CancellationToken,
-    /// What was appended while it held the session and is not taken, and when: no more than the inbox holds.
-    appended: Mutex<VecDeque<(u64, tokio::time::Instant)>>,
-}
-
-impl Holder {
-    /// A message with this offset was appended now.
-    fn appended(&self, offset: u64) {
-        lock(&self.appended).push_back((offset, tokio::time::Instant::now()));
-        self.inbox.notify_one();
-    }
-
-    /// The client has taken everything up to `offset`; tells of each message how long that took.
-    pub(crate) fn taken(&self, offset: u64, mut each: impl FnMut(std::time::Duration)) {
-        let mut appended = lock(&self.appended);
-        while let Some((_, at)) = appended.front().filter(|(appended, _)| *appended <= offset) {
-            each(at.elapsed());
-            appended.pop_front();
-        }
-    }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Never held over an await. Each step leaves what is shared whole, even if the holder panics after it.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    work: HashMap<Arc<str>, BTreeMap<u64, CancellationToken>>,
+    /// Sessions that are elsewhere, or nowhere, while there is work for them here.
+    followed: HashSet<Arc<str>>,
 }
 
 impl Hub {
@@ -150,12 +130,8 @@ impl Hub {
         let random = SystemRandom::new();
         Arc::new(Self {
             prefix: secrets::draw::<4>(&random),
-            shared: Mutex::new(Shared {
-                sessions: Sessions::new(parts.config.clone()),
-                next_owner: 0,
-                holders: HashMap::new(),
-                work: HashMap::new(),
-            }),
+            shared: Mutex::default(),
+            store: Arc::new(SessionStore::new(parts.log.clone(), parts.config.clone())),
             strangers: Strangers::default(),
             inspection: Inspection::default(),
             tickets: Tickets::default(),
@@ -164,8 +140,11 @@ impl Hub {
             connections: TaskTracker::new(),
             origin: tokio::time::Instant::now(),
             random,
-            room: Notify::new(),
             draining: watch::Sender::new(false),
+            drain: OnceLock::new(),
+            asked_to_drain: CancellationToken::new(),
+            working: TaskTracker::new(),
+            turns: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
         })
     }
 
@@ -191,17 +170,15 @@ impl Hub {
         secrets::draw::<16>(&self.random)
     }
 
-    /// Binds a connection to its session, and says how it is reached; a connection that it replaces is told.
-    ///
-    /// # Errors
-    /// A later attempt has the session.
-    pub fn bind(
+    /// Binds a connection to its session. One that `resumes` not is given a session that is kept nowhere.
+    pub(crate) async fn bind(
         &self,
         subject: &str,
         owner: u64,
+        resumes: bool,
         resume: Option<&Resume>,
         token: &str,
-    ) -> Result<(Binding, Arc<Holder>), BindError> {
+    ) -> Result<(Granted, BoundSession, Option<Watches>), Unbound> {
         let credentials = Credentials {
             subject: subject.to_owned(),
             owner,
@@ -209,69 +186,90 @@ impl Hub {
             fresh_id: self.draw_secret(),
             fresh_token: secrets::hash(token),
         };
-        let mut shared = self.shared();
-        let binding = shared.sessions.bind(self.now(), credentials, resume)?;
-        let holder = Arc::new(Holder::default());
-        shared.holders.insert(owner, holder.clone());
-        if let Some(replaced) = binding.fenced.and_then(|fenced| shared.holders.remove(&fenced)) {
-            replaced.replaced.cancel();
+        let (granted, session) = match resumes {
+            true => self.store.bind(credentials, resume).await?,
+            false => self.store.unkept(credentials).ok_or(LogError::Missing)?,
+        };
+        let watches = session.watches().await?;
+        if watches.is_some() {
+            self.shared().bound.insert(owner, session.address().names());
         }
-        self.forget_ended(&mut shared);
-        Ok((binding, holder))
+        Ok((granted, session, watches))
     }
 
-    /// One atomic step on the sessions.
-    pub fn sessions<T>(&self, step: impl FnOnce(&mut Sessions) -> T) -> T {
-        step(&mut self.shared().sessions)
-    }
-
-    /// The client holds its inbox up to `offset`.
-    pub fn taken(&self, session: &str, owner: u64, offset: u64) {
-        self.sessions(|sessions| sessions.taken(session, owner, offset));
-        self.room.notify_waiters();
-    }
-
-    /// Drops what waits for a client that has no inbox.
-    pub(crate) fn discard_inbox(&self, session: &str, owner: u64) {
-        let everything = Window { messages: u64::MAX, bytes: u64::MAX };
-        let waiting = self.sessions(|sessions| sessions.read(session, owner, 0, everything));
-        if let Some(last) = waiting.last() {
-            self.taken(session, owner, last.offset);
-        }
+    /// The ids of all sessions, attached or not.
+    pub async fn sessions(&self) -> Vec<String> {
+        let found = self.store.everyone().await.unwrap_or_default();
+        found.into_iter().map(|address| address.id.to_string()).collect()
     }
 
     /// A connection is gone; with `ends`, its session too. `untaken` is the first message that it left untaken.
-    pub fn leave(&self, session: &str, owner: u64, ends: bool, untaken: Option<u64>) {
-        let mut shared = self.shared();
-        shared.holders.remove(&owner);
-        if ends {
-            shared.sessions.end(session, owner);
-        } else {
-            shared.sessions.detach(self.now(), session, owner);
-            if shared.sessions.blame(session, untaken) {
-                tracing::warn!(session, "three connections ended at one message: the session ends");
+    pub(crate) async fn leave(
+        self: &Arc<Self>,
+        owner: u64,
+        mut session: BoundSession,
+        ends: bool,
+        untaken: Option<u64>,
+    ) {
+        self.shared().bound.remove(&owner);
+        let address = session.address().clone();
+        match session.leave(ends, untaken).await {
+            Ok(Left::Detached) => self.follow(address, session.offset()),
+            Ok(Left::Over) => self.session_over(&address),
+            Ok(Left::Poisoned) => {
+                tracing::warn!(session = %address.id, "three connections ended at one message: the session ends");
                 self.metrics.session_lost(SessionLoss::Poisoned);
+                self.session_over(&address);
             }
+            // The log ends it when its time is over.
+            Err(error) => tracing::warn!(session = %address.id, %error, "a session was not told that it is detached"),
         }
-        self.forget_ended(&mut shared);
     }
 
-    /// Ends sessions whose time is over.
-    pub fn sweep(&self) {
-        let mut shared = self.shared();
-        shared.sessions.expire(self.now());
-        self.forget_ended(&mut shared);
+    /// As long as there is work here for a session that is not, somebody elsewhere may stop it.
+    fn follow(self: &Arc<Self>, address: Address, after: u64) {
+        {
+            let mut shared = self.shared();
+            if !shared.work.contains_key(&address.id) || !shared.followed.insert(address.id.clone()) {
+                return;
+            }
+        }
+        let hub = self.clone();
+        tokio::spawn(async move {
+            let goes_on = |re| {
+                hub.cancel(&address.id, re);
+                hub.shared().work.contains_key(&address.id)
+            };
+            if hub.store.follow(&address, after, goes_on).await {
+                hub.session_over(&address);
+            }
+            hub.shared().followed.remove(&address.id);
+        });
+    }
+
+    /// The work of a session that is over has nobody to write to.
+    pub(crate) fn session_over(&self, address: &Address) {
+        let work = self.shared().work.remove(&address.id);
+        work.into_iter().flat_map(BTreeMap::into_values).for_each(|token| token.cancel());
+    }
+
+    /// Keeps the sessions that connections here have.
+    pub async fn keep_sessions(&self) {
+        let names: Vec<Name> = self.shared().bound.values().flatten().cloned().collect();
+        if let Err(error) = self.store.keep_bound(names).await {
+            tracing::warn!(%error, "the sessions of this process were not kept");
+        }
     }
 
     /// Work for an answer begins; the token is set when it has to stop.
-    pub fn begin_work(&self, session: &str, id: u64) -> CancellationToken {
+    pub(crate) fn begin_work(&self, session: &Arc<str>, id: u64) -> CancellationToken {
         let token = CancellationToken::new();
-        self.shared().work.entry(session.to_owned()).or_default().insert(id, token.clone());
+        self.shared().work.entry(session.clone()).or_default().insert(id, token.clone());
         token
     }
 
     /// Work for an answer is over.
-    pub fn end_work(&self, session: &str, id: u64) {
+    pub(crate) fn end_work(&self, session: &str, id: u64) {
         let mut shared = self.shared();
         if let Some(work) = shared.work.get_mut(session) {
             work.remove(&id);
@@ -281,24 +279,15 @@ impl Hub {
         }
     }
 
-    /// How many messages wait for a session, and their bytes.
-    pub(crate) fn inbox_of(&self, session: &str) -> Option<(u64, u64)> {
-        self.sessions(|sessions| sessions.waiting(session))
-    }
-
     /// How many answers are being worked on.
     pub fn running_work(&self) -> usize {
         self.shared().work.values().map(BTreeMap::len).sum()
     }
 
-    /// Stops an answer; one that is over, or never was, is left alone, and so is one of a session that another
-    /// connection has by now.
-    pub fn cancel(&self, session: &str, owner: u64, id: u64) {
-        let shared = self.shared();
-        let work = shared.work.get(session).filter(|_| shared.sessions.owner(session) == Some(owner));
-        if let Some(token) = work.and_then(|work| work.get(&id)) {
-            token.cancel();
-        }
+    /// Stops an answer that is worked on here; `false` if it is not.
+    pub(crate) fn cancel(&self, session: &str, id: u64) -> bool {
+        let token = self.shared().work.get(session).and_then(|work| work.get(&id)).cloned();
+        token.inspect(CancellationToken::cancel).is_some()
     }
 
     /// Counts a connection that has not said who it is; `None` if its address has too many.
@@ -311,62 +300,46 @@ impl Hub {
         self.draining.subscribe()
     }
 
-    /// The server is going away.
+    /// The server is going away: it lets nobody in any more, and its clients go over the window.
     pub fn drain(&self) {
+        self.drain.get_or_init(|| Drain::begin(&self.parts.drain, self.connections.len()));
         self.draining.send_replace(true);
         self.connections.close();
     }
 
+    /// The drain that has begun.
+    pub(crate) fn drain_begun(&self) -> Option<&Drain> {
+        self.drain.get()
+    }
+
+    /// Has whoever runs the server let it go away, as a signal does.
+    pub(crate) fn ask_to_drain(&self) {
+        self.asked_to_drain.cancel();
+    }
+
+    /// Ends when somebody has asked for that.
+    pub(crate) async fn asked_to_drain(&self) {
+        self.asked_to_drain.cancelled().await;
+    }
+
+    /// Stops all work behind answers, which ends them.
+    pub(crate) fn cancel_work(&self) {
+        self.shared().work.values().flat_map(BTreeMap::values).for_each(CancellationToken::cancel);
+    }
+
     fn shared(&self) -> MutexGuard<'_, Shared> {
-        lock(&self.shared)
-    }
-
-    /// Work of a session that is over has nobody to write to.
-    fn forget_ended(&self, shared: &mut Shared) {
-        let Shared { sessions, work, .. } = shared;
-        if work.is_empty() {
-            return;
-        }
-        let before = work.len();
-        let live: HashSet<&str> = sessions.ids().collect();
-        work.retain(|session, running| {
-            let alive = live.contains(session.as_str());
-            if !alive {
-                running.values().for_each(CancellationToken::cancel);
-            }
-            alive
-        });
-        if work.len() != before {
-            self.room.notify_waiters();
-        }
-    }
-
-    /// Ends when some inbox may have room again.
-    pub(crate) fn room_made(&self) -> Notified<'_> {
-        self.room.notified()
-    }
-
-    /// Appends to a session's inbox, and tells the connection that has it.
-    pub(crate) fn append(&self, session: &str, message: SessionMessage) -> Result<(), AppendError> {
-        let mut shared = self.shared();
-        let offset = shared.sessions.append(session, message)?;
-        let owner = shared.sessions.owner(session);
-        if let Some(holder) = owner.and_then(|owner| shared.holders.get(&owner)) {
-            holder.appended(offset);
-        }
-        Ok(())
+        // Never held over an await. Each step leaves the collections whole, even if the holder panics after it.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session's inbox stays full: the session ends, rather than lose a message that nobody would miss.
-    pub(crate) fn overflow(&self, session: &str) {
-        tracing::warn!(session, "an inbox is full: its session ends");
+    pub(crate) async fn overflow(&self, address: &Address) {
+        tracing::warn!(session = %address.id, "an inbox is full: its session ends");
         self.metrics.session_lost(SessionLoss::InboxFull);
-        let mut shared = self.shared();
-        let owner = shared.sessions.end_full(session);
-        if let Some(holder) = owner.and_then(|owner| shared.holders.remove(&owner)) {
-            holder.overflowed.cancel();
+        if let Err(error) = self.store.end(address).await {
+            tracing::warn!(session = %address.id, %error, "it could not be ended");
         }
-        self.forget_ended(&mut shared);
+        self.session_over(address);
     }
 
     /// Whether a `message` with this can be a frame; escaping makes a byte six at most.
@@ -376,17 +349,23 @@ impl Hub {
         if fits { Ok(()) } else { Err(Undeliverable::TooLarge) }
     }
 
-    fn to_each(&self, sessions: Vec<String>, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
-        self.fits(event, payload)?;
+    async fn to_each(
+        &self,
+        sessions: Result<Vec<Address>, LogError>,
+        event: &str,
+        payload: &Payload,
+    ) -> Result<usize, Undeliverable> {
+        let sessions = sessions.map_err(|_| Undeliverable::Unavailable)?;
         let message =
             SessionMessage { event: event.to_owned(), payload: payload.clone(), re: None, end: false, error: None };
         let mut reached = 0;
-        for session in sessions {
-            match self.append(&session, message.clone()) {
+        for address in &sessions {
+            match self.store.append(address, &message).await {
                 Ok(()) => reached += 1,
-                Err(AppendError::Ended) => {}
+                Err(AppendFailure::Refused(AppendError::Ended)) => {}
                 // Who sends to many waits for none.
-                Err(AppendError::Full) => self.overflow(&session),
+                Err(AppendFailure::Refused(AppendError::Full)) => self.overflow(address).await,
+                Err(AppendFailure::Log(_)) => return Err(Undeliverable::Unavailable),
             }
         }
         Ok(reached)
@@ -394,13 +373,27 @@ impl Hub {
 }
 
 impl Room for Hub {
-    fn to_everyone(&self, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
-        let sessions = self.sessions(|sessions| sessions.ids().map(str::to_owned).collect());
-        self.to_each(sessions, event, payload)
+    fn to_everyone<'a>(&'a self, event: &'a str, payload: &'a Payload) -> BoxFuture<'a, Result<usize, Undeliverable>> {
+        async move {
+            self.fits(event, payload)?;
+            self.to_each(self.store.everyone().await, event, payload).await
+        }
+        .boxed()
     }
 
-    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
-        let sessions = self.sessions(|sessions| sessions.of_subject(subject).map(str::to_owned).collect());
-        self.to_each(sessions, event, payload)
+    fn to_subject<'a>(
+        &'a self,
+        subject: &'a str,
+        event: &'a str,
+        payload: &'a Payload,
+    ) -> BoxFuture<'a, Result<usize, Undeliverable>> {
+        async move {
+            self.fits(event, payload)?;
+            let mut hasher = DefaultHasher::new();
+            subject.hash(&mut hasher);
+            let _turn = self.turns[hasher.finish() as usize % self.turns.len()].lock().await;
+            self.to_each(self.store.of_subject(subject).await, event, payload).await
+        }
+        .boxed()
     }
 }

@@ -1,6 +1,7 @@
 //! What can be asked about connections, those that are there and those that ended a while ago: above all, why one did not
 //! come to ready. No token is among it.
 
+use crate::log::Head;
 use readywire_protocol::clause::Clause;
 use readywire_protocol::close;
 use readywire_protocol::server::Ending;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How many connections that ended are remembered.
@@ -47,6 +49,8 @@ struct Told {
     subject: Option<String>,
     client: Option<String>,
     session: Option<String>,
+    /// Where the session's inbox begins and ends, as long as the connection has it.
+    inbox: Option<watch::Receiver<Head>>,
     capabilities: Vec<String>,
     pending: Vec<String>,
     impaired: Vec<String>,
@@ -89,6 +93,7 @@ impl Inspection {
                 subject: None,
                 client: None,
                 session: None,
+                inbox: None,
                 capabilities: Vec::new(),
                 pending: Vec::new(),
                 impaired: Vec::new(),
@@ -116,8 +121,8 @@ impl Inspection {
         });
     }
 
-    /// Looks at those that pass the filter. `inbox` tells how many messages wait for a session, and their bytes.
-    pub(crate) fn look(&self, filter: &Filter, inbox: impl Fn(&str) -> Option<(u64, u64)>) -> Seen {
+    /// Looks at those that pass the filter.
+    pub(crate) fn look(&self, filter: &Filter) -> Seen {
         let (here, ended, formers) = {
             let book = lock(&self.0);
             let here: Vec<_> =
@@ -129,7 +134,7 @@ impl Inspection {
         let shown = here.iter().take(filter.limit);
         Seen {
             matching: here.len(),
-            connections: shown.map(|record| ConnectionView::of(record, &inbox, &formers)).collect(),
+            connections: shown.map(|record| ConnectionView::of(record, &formers)).collect(),
             ended,
         }
     }
@@ -188,9 +193,9 @@ impl Record {
     }
 
     /// It is ready.
-    pub(crate) fn ready(&self, session: Option<&str>, capabilities: &[String]) {
+    pub(crate) fn ready(&self, session: Option<(String, watch::Receiver<Head>)>, capabilities: &[String]) {
         let mut told = self.told();
-        told.session = session.map(str::to_owned);
+        (told.session, told.inbox) = session.unzip();
         told.capabilities = capabilities.to_vec();
         told.pending.clear();
     }
@@ -293,10 +298,10 @@ impl Former {
 }
 
 impl ConnectionView {
-    fn of(record: &Record, inbox: &impl Fn(&str) -> Option<(u64, u64)>, formers: &[Former]) -> Self {
+    fn of(record: &Record, formers: &[Former]) -> Self {
         let told = record.told().clone();
-        let waiting = told.session.as_deref().and_then(inbox);
-        let (waiting, bytes) = waiting.unwrap_or_default();
+        let inbox = told.inbox.as_ref().map(|inbox| *inbox.borrow());
+        let (waiting, bytes) = inbox.map_or((0, 0), |head| (head.offset + 1 - head.first, head.bytes));
         let same = |theirs: &Option<String>, ours: &Option<String>| ours.is_some() && theirs == ours;
         let former = formers.iter().find(|former| same(&former.session, &told.session));
         let former = former.or_else(|| formers.iter().find(|former| same(&former.subject, &told.subject)));

@@ -15,6 +15,7 @@
 //! something else.
 
 pub mod memory;
+pub mod socket;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -45,7 +46,8 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// Drops everything up to and including an offset. What is above the head, or not there, is no error.
     fn trim<'a>(&'a self, log: &'a str, through: u64) -> BoxFuture<'a, Result<(), LogError>>;
 
-    /// The head, now and later. It may skip values, never the latest; the sender is gone when the log is.
+    /// The head, now and later, also when something is trimmed. It may skip values, never the latest; the sender is gone
+    /// when the log is.
     fn subscribe<'a>(&'a self, log: &'a str) -> BoxFuture<'a, Result<watch::Receiver<Head>, LogError>>;
 
     /// Removes these logs after this time, unless they are kept again before. Those that are not there are passed over.
@@ -69,6 +71,16 @@ pub enum Durability {
     Process,
     /// They outlive it.
     Durable,
+}
+
+impl Durability {
+    /// As `session.durability` says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Durable => "durable",
+        }
+    }
 }
 
 /// What is kept: opaque bytes, shared by all that read them.
@@ -229,13 +241,17 @@ impl Batch {
     }
 }
 
-/// Where a log ends, and who may write.
+/// From where to where a log is kept, and who may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Which life of the log.
     pub epoch: Epoch,
     /// The offset of the last record; 0 before the first.
     pub offset: u64,
+    /// The lowest offset that may still be read; above `offset` if there is none.
+    pub first: u64,
+    /// How many bytes are kept.
+    pub bytes: u64,
     /// The highest fence.
     pub fence: u64,
 }

@@ -6,6 +6,9 @@ use crate::command_line::CommandLine;
 use crate::faults::Faults;
 use crate::hub::{Hub, Parts};
 use crate::listener::{Listener, Peer};
+use crate::log::memory::MemoryLog;
+use crate::log::socket::SocketLog;
+use crate::log::{Durability, Log};
 use crate::origin::Origins;
 use crate::service::{DelayService, Service, Services};
 use crate::{handlers, http};
@@ -17,12 +20,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long connections may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// The longest and the shortest time between two looks for sessions whose time is over.
-const SWEEP: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(5));
+/// The longest and the shortest time after which a process tells the log again which sessions it has.
+const KEEPS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(5));
 
 /// Where to listen, and what to serve there besides the protocol.
 #[derive(Clone, Debug)]
@@ -65,7 +69,15 @@ pub async fn start(line: &CommandLine, authority: Authority) -> Result<Running, 
         .iter()
         .map(|(name, delay)| DelayService::new(name, *delay, &faults).within(line.deadline).wired())
         .collect();
+    let log: Arc<dyn Log> = match line.log {
+        None => MemoryLog::new(),
+        Some(address) => {
+            SocketLog::connect(address).await.map_err(|error| format!("cannot reach the log at {address}: {error}"))?
+        }
+    };
     let parts = Parts {
+        log,
+        drain: line.drain.options(),
         config: ServerConfig {
             ready_timeout: line.deadline,
             session_ttl: line.session_ttl,
@@ -95,17 +107,31 @@ pub async fn serve(parts: Parts, place: Place) -> Result<Running, String> {
     let hub = Hub::new(parts);
     let router = http::router(hub.clone(), place.faults, place.web_root.as_deref(), place.admin);
     let stop = CancellationToken::new();
-    tokio::spawn(sweep(hub.clone(), stop.clone()));
+    tokio::spawn(keep_sessions(hub.clone(), stop.clone()));
     let serve = axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     Ok(Running { address, hub, stop, serving: tokio::spawn(async move { serve.await }) })
 }
 
-async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval((hub.parts.config.session_ttl / 4).clamp(SWEEP.1, SWEEP.0));
+async fn keep_sessions(hub: Arc<Hub>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval((hub.parts.config.session_ttl / 4).clamp(KEEPS.1, KEEPS.0));
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        hub.sweep();
+        hub.keep_sessions().await;
     }
+}
+
+/// Lets answers come to their end, if anybody can still get them, and ends the rest.
+async fn finish_work(hub: &Hub) {
+    hub.working.close();
+    if hub.parts.log.durability() == Durability::Durable {
+        let answers = hub.parts.drain.answers;
+        if tokio::time::timeout(answers, hub.working.wait()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(left = hub.running_work(), "some answers did not end in time, and are stopped");
+    }
+    hub.cancel_work();
+    let _ = tokio::time::timeout(FAREWELL, hub.working.wait()).await;
 }
 
 impl Running {
@@ -119,7 +145,7 @@ impl Running {
         &self.hub
     }
 
-    /// Serves until `asked`, then lets connections say good-bye.
+    /// Serves until `asked`, or until an administrator asks, then lets clients go to another server.
     ///
     /// # Errors
     /// What went wrong, for a person.
@@ -129,17 +155,21 @@ impl Running {
         let stop = stop.drop_guard();
         tokio::select! {
             () = asked => {}
+            () = hub.asked_to_drain() => {}
             ended = &mut serving => return match ended {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(error) => Err(error.to_string()),
             },
         }
-        tracing::info!("going away");
         hub.drain();
-        if tokio::time::timeout(FAREWELL, hub.connections.wait()).await.is_err() {
+        let drain = hub.drain_begun().map(|drain| (drain.window(), drain.deadline));
+        let (window, deadline) = drain.unwrap_or((Duration::ZERO, Instant::now()));
+        tracing::info!(connections = hub.connections.len(), ?window, after = ?deadline - Instant::now(), "going away");
+        if tokio::time::timeout_at(deadline + FAREWELL, hub.connections.wait()).await.is_err() {
             tracing::warn!(left = hub.connections.len(), "some connections did not end in time");
         }
+        finish_work(&hub).await;
         drop(stop);
         // A client that keeps an HTTP connection open does not keep the server.
         let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;

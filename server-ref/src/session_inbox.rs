@@ -2,6 +2,7 @@
 
 use crate::application::{Inbox, Undeliverable};
 use crate::hub::Hub;
+use crate::sessions::{Address, AppendFailure};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::server::{AppendError, SessionMessage};
@@ -13,7 +14,7 @@ pub(crate) struct SessionInbox {
     /// Where it is.
     pub(crate) hub: Arc<Hub>,
     /// Whose it is.
-    pub(crate) session: String,
+    pub(crate) address: Address,
 }
 
 impl Inbox for SessionInbox {
@@ -22,23 +23,28 @@ impl Inbox for SessionInbox {
     fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Undeliverable>> {
         async move {
             self.hub.fits(&message.event, &message.payload)?;
+            let store = &self.hub.store;
             let patience = tokio::time::sleep(self.hub.parts.config.session_ttl);
             tokio::pin!(patience);
+            let mut news = None;
             loop {
-                let room = self.hub.room_made();
-                tokio::pin!(room);
-                // Enabled before the attempt, so that room made right after it is not missed.
-                room.as_mut().enable();
-                match self.hub.append(&self.session, message.clone()) {
+                match store.append(&self.address, &message).await {
                     Ok(()) => return Ok(()),
-                    Err(AppendError::Ended) => return Err(Undeliverable::Gone),
-                    Err(AppendError::Full) => tokio::select! {
-                        () = room => {}
-                        () = &mut patience => {
-                            self.hub.overflow(&self.session);
-                            return Err(Undeliverable::Gone);
-                        }
-                    },
+                    Err(AppendFailure::Refused(AppendError::Ended)) => return Err(Undeliverable::Gone),
+                    Err(AppendFailure::Log(_)) => return Err(Undeliverable::Unavailable),
+                    Err(AppendFailure::Refused(AppendError::Full)) => {}
+                }
+                // Watched before the next attempt, so that room made right after it is not missed.
+                let Some(inbox) = &mut news else {
+                    news = Some(store.watch_inbox(&self.address).await.map_err(|_| Undeliverable::Gone)?);
+                    continue;
+                };
+                tokio::select! {
+                    changed = inbox.changed() => changed.map_err(|_| Undeliverable::Gone)?,
+                    () = &mut patience => {
+                        self.hub.overflow(&self.address).await;
+                        return Err(Undeliverable::Gone);
+                    }
                 }
             }
         }

@@ -1,35 +1,54 @@
 //! The operating system's requests to stop.
 
 use std::future::Future;
-
-/// Ends when Ctrl-C or SIGTERM comes. Either is caught from this call on, not only once the future is polled: whoever
-/// sends one as soon as the server listens finds it ready.
-///
-/// # Errors
-/// The signals cannot be caught.
 #[cfg(unix)]
-pub fn asked_to_stop() -> Result<impl Future<Output = ()>, String> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let caught = |kind| signal(kind).map_err(|error| format!("cannot catch signals: {error}"));
-    let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Ctrl-C and SIGTERM. Either is caught from the beginning on, not only once somebody waits: whoever sends one as soon as
+/// the server listens finds it ready.
+#[derive(Debug)]
+pub struct Signals {
+    #[cfg(unix)]
+    interrupt: Signal,
+    #[cfg(unix)]
+    terminate: Signal,
 }
 
-/// Ends when Ctrl-C comes.
-///
-/// # Errors
-/// Never, here.
-#[cfg(not(unix))]
-pub fn asked_to_stop() -> Result<impl Future<Output = ()>, String> {
-    Ok(async {
+impl Signals {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    /// The signals cannot be caught.
+    pub fn caught() -> Result<Self, String> {
+        #[cfg(unix)]
+        {
+            let caught = |kind| signal(kind).map_err(|error| format!("cannot catch signals: {error}"));
+            Ok(Self { interrupt: caught(SignalKind::interrupt())?, terminate: caught(SignalKind::terminate())? })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Ends when the next one comes.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
         // Without a handler for it, the signal ends the process by itself.
+        #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    })
+    }
+}
+
+/// Ends when the first comes.
+///
+/// # Errors
+/// The signals cannot be caught.
+pub fn asked_to_stop() -> Result<impl Future<Output = ()>, String> {
+    let mut signals = Signals::caught()?;
+    Ok(async move { signals.next().await })
 }

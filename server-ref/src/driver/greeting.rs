@@ -3,14 +3,17 @@
 use super::tokens::Credential;
 use super::{Driver, Held, Levels, Starting};
 use crate::claims::TokenError;
+use crate::log::LogError;
 use crate::service::Progress;
+use crate::sessions::{Moment, Unbound};
 use readywire_protocol::close;
 use readywire_protocol::frame::{Hello, LostBecause, SessionGrant};
 use readywire_protocol::server::Bound;
 use readywire_protocol::stage::Stage;
+use std::collections::VecDeque;
 
 impl Driver {
-    pub(super) fn hello(&mut self, hello: Hello) {
+    pub(super) async fn hello(&mut self, hello: Hello) {
         if self.core.stage() != Stage::Accepted {
             // Refused meanwhile: nothing is started for it.
             return;
@@ -35,7 +38,7 @@ impl Driver {
                 self.resume = hello.resume.filter(|_| self.levels.resume);
                 self.core.authenticated(self.hub.now());
                 self.step(Stage::Authenticated);
-                self.progress();
+                self.progress().await;
             }
             Err(error) => self.refuse_token(&error),
         }
@@ -50,7 +53,7 @@ impl Driver {
     }
 
     /// The services are further, or are looked at for the first time.
-    pub(super) fn progress(&mut self) {
+    pub(super) async fn progress(&mut self) {
         let Some(services) = &mut self.services else { return };
         let process = services.process.borrow_and_update().clone();
         let own = services.own.borrow_and_update().clone();
@@ -59,7 +62,7 @@ impl Driver {
                 self.services = None;
                 self.core.refuse(failure.code(), &failure.to_string(), None);
             }
-            (Progress::Ready, Progress::Ready) => self.bind(),
+            (Progress::Ready, Progress::Ready) => self.bind().await,
             (process, own) => {
                 let names = [process, own].into_iter().flat_map(|progress| match progress {
                     Progress::Pending(names) => names,
@@ -73,7 +76,7 @@ impl Driver {
     }
 
     /// Binds the session and says ready: from here on the next message is processed.
-    fn bind(&mut self) {
+    async fn bind(&mut self) {
         let (Some(claims), Some(services)) = (self.claims.clone(), self.services.take()) else { return };
         let hub = self.hub.clone();
         hub.parts.services.used(&claims.sub, &services.start);
@@ -81,35 +84,49 @@ impl Driver {
         self.step(Stage::ServicesReady);
         let resume = self.resume.take();
         let token = hub.draw_secret();
-        let Ok((binding, holder)) = hub.bind(&claims.sub, self.owner, resume.as_ref(), &token) else {
-            return self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None);
+        let resumes = self.levels.resume;
+        let bound = hub.bind(&claims.sub, self.owner, resumes, resume.as_ref(), &token).await;
+        let (granted, session, watches) = match bound {
+            Ok(bound) => bound,
+            Err(Unbound::TakenOver) => return self.log_failed(&LogError::Fenced),
+            Err(Unbound::Log(error)) => {
+                tracing::error!(connection = self.core.id(), %error, "no session");
+                return self.core.refuse(close::SERVICE_FAILED, "sessions are not to be had for now", None);
+            }
         };
         if resume.is_some() {
-            hub.metrics.resumed(binding.resumed);
+            hub.metrics.resumed(granted.resumed);
         }
         self.impaired = hub.parts.services.impaired().borrow().clone();
-        let resumes = self.levels.resume;
-        self.held = Some(Held { id: binding.id.clone(), holder, resumes, confirmed: false });
         self.record.impaired(&self.impaired);
+        let id = session.address().id.to_string();
+        let inbox = watches.as_ref().map(|watches| watches.inbox.clone());
+        self.held = Some(Held {
+            session,
+            watches,
+            delivered: granted.inbox,
+            untaken: VecDeque::new(),
+            since: Moment::now(),
+            confirmed: false,
+        });
         // Who does not speak Resume has no use for a session, and gets ids for the life of the connection.
         let session = resumes.then(|| SessionGrant {
-            id: binding.id,
+            id: id.clone(),
             token,
             ttl_ms: u64::try_from(hub.parts.config.session_ttl.as_millis()).unwrap_or(u64::MAX),
-            resumed: binding.resumed,
-            lost_because: (resume.is_some() && !binding.resumed).then_some(LostBecause::NotFound),
+            resumed: granted.resumed,
+            lost_because: (resume.is_some() && !granted.resumed).then_some(LostBecause::NotFound),
             subject: claims.sub.clone(),
-            durability: "process".to_owned(),
+            durability: hub.store.durability().name().to_owned(),
         });
         self.core.ready(Bound {
             session,
-            received: binding.received,
-            refused: binding.refused,
-            inbox: binding.inbox,
+            received: granted.received,
+            refused: granted.refused,
+            inbox: granted.inbox,
             impaired: self.impaired.clone(),
             token_expires_in: Credential { claims, token: self.token }.ends_in(),
         });
-        let session = self.held.as_ref().filter(|held| held.resumes).map(|held| held.id.as_str());
-        self.record.ready(session, self.core.levels());
+        self.record.ready(inbox.map(|inbox| (id, inbox)), self.core.levels());
     }
 }

@@ -3,24 +3,47 @@
 use super::Driver;
 use crate::application::{Answer, Inbox, Rejection, Request, process, start_of};
 use crate::session_inbox::{Nowhere, SessionInbox};
+use crate::sessions::Taking;
 use futures::{FutureExt, poll};
-use readywire_protocol::close;
 use readywire_protocol::frame::{Refusal, Send};
-use readywire_protocol::server::{Decision, Take};
+use readywire_protocol::server::Decision;
 use std::sync::Arc;
 use std::task::Poll;
 
 impl Driver {
-    /// Decides a send and, if it is new, starts its handler.
-    pub(super) fn send(&mut self, send: Send) {
-        let (Some(held), Some(claims)) = (&self.held, &self.claims) else { return };
-        let (hub, session) = (self.hub.clone(), held.id.clone());
-        hub.metrics.sends.inc();
-        let handler = hub.parts.application.handler(&send.event).cloned();
-        let needed = handler.as_ref().and_then(|handler| {
+    /// Decides what was sent, in one step, and starts a handler for each that is new.
+    pub(super) async fn decide(&mut self) {
+        if self.sends.is_empty() {
+            return;
+        }
+        let sends = std::mem::take(&mut self.sends);
+        let sends: Vec<(Send, Option<Refusal>)> = sends.into_iter().map(|send| self.judge(send)).collect();
+        self.hub.metrics.sends.inc_by(sends.len() as u64);
+        let Some(held) = &mut self.held else { return };
+        let takings = match held.session.take(&sends).await {
+            Ok(takings) => takings,
+            Err(error) => return self.log_failed(&error),
+        };
+        let now = self.hub.now();
+        for ((send, _), taking) in sends.into_iter().zip(takings) {
+            match taking {
+                Taking::Again(decision) => self.core.decide(now, send.id, decision),
+                Taking::New => {
+                    self.core.decide(now, send.id, Decision::Taken);
+                    self.begin(send);
+                }
+            }
+        }
+    }
+
+    /// What speaks against taking a send, if it is new.
+    fn judge(&self, send: Send) -> (Send, Option<Refusal>) {
+        let Some(claims) = &self.claims else { return (send, None) };
+        let handler = self.hub.parts.application.handler(&send.event);
+        let needed = handler.and_then(|handler| {
             handler.requires().iter().find(|name| self.impaired.iter().any(|impaired| impaired == *name))
         });
-        let refuse = match (&handler, needed) {
+        let refuse = match (handler, needed) {
             (None, _) => Some(Refusal {
                 message: format!("nothing here handles `{}`", start_of(&send.event)),
                 ..refusal(send.id, "unknown_event")
@@ -36,39 +59,38 @@ impl Driver {
                 Refusal { message: start_of(&message), retry, ..refusal(send.id, &code) }
             }),
         };
-        match hub.sessions(|sessions| sessions.take(hub.now(), &session, self.owner, &send, refuse)) {
-            Take::Fenced => {
-                self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None);
-            }
-            Take::Again(decision) => self.core.decide(hub.now(), send.id, decision),
-            Take::New => {
-                self.core.decide(hub.now(), send.id, Decision::Taken);
-                let Some(handler) = handler else { return };
-                let cancellation = hub.begin_work(&session, send.id);
-                let inbox: Arc<dyn Inbox> = match self.levels.answers {
-                    true => Arc::new(SessionInbox { hub: hub.clone(), session: session.clone() }),
-                    false => Arc::new(Nowhere),
-                };
-                let answer = Answer::new(inbox, send.id, send.answer, cancellation);
-                let request = Request {
-                    subject: claims.sub.clone(),
-                    session: session.clone(),
-                    id: send.id,
-                    event: send.event,
-                    payload: send.payload,
-                    room: hub.clone(),
-                };
-                let mut work = async move {
-                    process(handler, request, answer).await;
-                    hub.end_work(&session, send.id);
-                }
-                .boxed();
-                // Polled once here, so that handlers start in the order of the ids; the rest outlives this connection.
-                let waits = async { matches!(poll!(&mut work), Poll::Pending) }.now_or_never() != Some(false);
-                if waits {
-                    tokio::spawn(work);
-                }
-            }
+        (send, refuse)
+    }
+
+    /// Starts the handler of a send that was taken.
+    fn begin(&self, send: Send) {
+        let (Some(held), Some(claims)) = (&self.held, &self.claims) else { return };
+        let Some(handler) = self.hub.parts.application.handler(&send.event).cloned() else { return };
+        let (hub, address) = (self.hub.clone(), held.session.address().clone());
+        let working = hub.working.clone();
+        let cancellation = hub.begin_work(&address.id, send.id);
+        let inbox: Arc<dyn Inbox> = match self.levels.answers {
+            true => Arc::new(SessionInbox { hub: hub.clone(), address: address.clone() }),
+            false => Arc::new(Nowhere),
+        };
+        let answer = Answer::new(inbox, send.id, send.answer, cancellation);
+        let request = Request {
+            subject: claims.sub.clone(),
+            session: address.id.to_string(),
+            id: send.id,
+            event: send.event,
+            payload: send.payload,
+            room: hub.clone(),
+        };
+        let mut work = async move {
+            process(handler, request, answer).await;
+            hub.end_work(&address.id, send.id);
+        }
+        .boxed();
+        // Polled once here, so that handlers start in the order of the ids; the rest outlives this connection.
+        let waits = async { matches!(poll!(&mut work), Poll::Pending) }.now_or_never() != Some(false);
+        if waits {
+            working.spawn(work);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a connection waits for; what it does not have, it waits for without end.
 
-use super::Starting;
+use super::{Held, Starting};
 use crate::faults::Strike;
-use crate::hub::Holder;
+use crate::log::Head;
 use crate::service::Progress;
 use std::future::pending;
 use tokio::sync::{broadcast, watch};
@@ -49,23 +49,40 @@ pub(super) async fn told(draining: &mut watch::Receiver<bool>) {
     }
 }
 
-pub(super) async fn filled(holder: Option<&Holder>) {
-    match holder {
-        Some(holder) => holder.inbox.notified().await,
+/// What a connection watches of its session: who has it, and what comes into its inbox.
+pub(super) fn split(held: Option<&mut Held>) -> (Option<Ownership<'_>>, Option<Inbox<'_>>) {
+    let Some(Held { session, watches: Some(watches), delivered, .. }) = held else { return (None, None) };
+    let ownership = Ownership { head: &mut watches.session, fence: session.fence() };
+    (Some(ownership), Some(Inbox { head: &mut watches.inbox, delivered: *delivered }))
+}
+
+pub(super) struct Ownership<'a> {
+    head: &'a mut watch::Receiver<Head>,
+    fence: u64,
+}
+
+pub(super) struct Inbox<'a> {
+    head: &'a mut watch::Receiver<Head>,
+    delivered: u64,
+}
+
+/// Another connection has the session, or nobody ever will: then `true`.
+pub(super) async fn lost(ownership: Option<Ownership<'_>>) -> bool {
+    match ownership {
+        Some(Ownership { head, fence }) => head.wait_for(|head| head.fence > fence).await.is_err(),
         None => pending().await,
     }
 }
 
-pub(super) async fn replaced(holder: Option<&Holder>) {
-    match holder {
-        Some(holder) => holder.replaced.cancelled().await,
-        None => pending().await,
+/// The inbox has something that was not delivered.
+pub(super) async fn filled(inbox: Option<Inbox<'_>>) {
+    let Some(Inbox { head, delivered }) = inbox else { return pending().await };
+    // What is there already waits for room, which is news of the connection.
+    while head.changed().await.is_ok() {
+        if head.borrow_and_update().offset > delivered {
+            return;
+        }
     }
-}
-
-pub(super) async fn overflowed(holder: Option<&Holder>) {
-    match holder {
-        Some(holder) => holder.overflowed.cancelled().await,
-        None => pending().await,
-    }
+    // That the session is over is told by its own log.
+    pending().await
 }

@@ -27,7 +27,7 @@ impl Handler for Chat {
             let Line { text } = request.read()?;
             let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
             let said = Said { from: request.subject.clone(), text, at: u64::try_from(at).unwrap_or(u64::MAX) };
-            request.room.to_everyone(&request.event, &payload(&said)?)?;
+            request.room.to_everyone(&request.event, &payload(&said)?).await?;
             Ok(())
         }
         .boxed()

@@ -29,7 +29,7 @@ impl Handler for Notify {
         async move {
             let Direct { subject, text } = request.read()?;
             let notification = payload(&Notification { from: &request.subject, text: &text })?;
-            let sessions = request.room.to_subject(&subject, "notification", &notification)?;
+            let sessions = request.room.to_subject(&subject, "notification", &notification).await?;
             answer.end(&request.event, &Reached { sessions }).await
         }
         .boxed()

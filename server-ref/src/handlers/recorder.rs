@@ -58,16 +58,21 @@ impl Inbox for Recorder {
 }
 
 impl Room for Recorder {
-    fn to_everyone(&self, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
+    fn to_everyone<'a>(&'a self, event: &'a str, payload: &'a Payload) -> BoxFuture<'a, Result<usize, Undeliverable>> {
         self.to_subject("*", event, payload)
     }
 
-    fn to_subject(&self, subject: &str, event: &str, payload: &Payload) -> Result<usize, Undeliverable> {
+    fn to_subject<'a>(
+        &'a self,
+        subject: &'a str,
+        event: &'a str,
+        payload: &'a Payload,
+    ) -> BoxFuture<'a, Result<usize, Undeliverable>> {
         self.sent.lock().unwrap().push((
             subject.to_owned(),
             event.to_owned(),
             payload.text().unwrap_or_default().to_owned(),
         ));
-        Ok(1)
+        async { Ok(1) }.boxed()
     }
 }

@@ -162,6 +162,7 @@ impl Log for MemoryLog {
         async move {
             if let Some(stored) = self.logs().fresh(log, Instant::now()) {
                 while stored.first <= through && stored.drop_oldest() {}
+                stored.tell();
             }
             Ok(())
         }
@@ -263,10 +264,7 @@ impl Logs {
             }
         }
         let appended = Appended { epoch: stored.epoch, head: stored.head(), places };
-        if let Some(head) = &stored.head {
-            let news = stored.now();
-            head.send_if_modified(|known| std::mem::replace(known, news) != news);
-        }
+        stored.tell();
         if let Some(looks) = looks {
             self.ages.insert((looks, log));
         }
@@ -326,7 +324,16 @@ impl Stored {
     }
 
     fn now(&self) -> Head {
-        Head { epoch: self.epoch, offset: self.head(), fence: self.fence }
+        let Self { epoch, first, bytes, fence, .. } = *self;
+        Head { epoch, offset: self.head(), first, bytes, fence }
+    }
+
+    /// Tells those who watch.
+    fn tell(&self) {
+        if let Some(head) = &self.head {
+            let news = self.now();
+            head.send_if_modified(|known| std::mem::replace(known, news) != news);
+        }
     }
 
     fn find(&self, key: &str) -> Option<Entry> {
@@ -363,8 +370,12 @@ impl Stored {
 
     fn drop_old(&mut self, now: Instant) {
         let Some(age) = self.age else { return };
+        let first = self.first;
         while self.kept.front().is_some_and(|kept| now.saturating_duration_since(kept.since) >= age) {
             self.drop_oldest();
+        }
+        if self.first != first {
+            self.tell();
         }
     }
 }

@@ -16,7 +16,7 @@ macro_rules! holds {
                 a_fence_is_seen_by_who_watches, a_head_that_moved_is_refused, one_of_two_racing_binds_wins,
                 several_logs_in_one_step_or_none, what_is_not_there_is_not_made_unasked,
                 a_full_log_refuses_until_it_is_trimmed, the_latest_are_kept_by_count, the_latest_are_kept_by_bytes,
-                the_latest_are_kept_by_age, a_watcher_sees_the_latest_head, a_removed_log_lets_its_watchers_go,
+                the_latest_are_kept_by_age, a_watcher_sees_the_latest_head, a_watcher_sees_a_trim, a_removed_log_lets_its_watchers_go,
                 a_log_made_again_has_another_epoch, a_log_ends_when_nobody_keeps_it, a_log_that_is_kept_again_stays,
                 logs_are_listed_by_prefix, many_writers_lose_nothing);
         }
@@ -265,12 +265,10 @@ pub(crate) async fn the_latest_are_kept_by_age(log: Engine) {
     let holds = Holds::Latest(Retention::of_age(Duration::from_millis(30)));
     append(&log, Append::to("a", vec![Record::keyed("k", "x")]).holding(holds)).await.unwrap();
     // It goes by itself, and its place and the log stay.
-    let gone = async {
-        while log.find("a", "k").await.unwrap().is_some() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(FOR_EVER, gone).await.expect("it is dropped");
+    let mut heads = log.subscribe("a").await.unwrap();
+    let gone = tokio::time::timeout(FOR_EVER, heads.wait_for(|head| head.first == 2)).await;
+    assert_eq!(gone.expect("it is dropped").unwrap().bytes, 0);
+    assert_eq!(log.find("a", "k").await, Ok(None));
     let batch = read(&log, "a", 0).await;
     assert_eq!((batch.entries.len(), batch.first, batch.head), (0, 2, 1));
     assert!(batch.is_trimmed_after(0));
@@ -285,6 +283,16 @@ pub(crate) async fn a_watcher_sees_the_latest_head(log: Engine) {
     let seen = tokio::time::timeout(FOR_EVER, heads.wait_for(|head| head.offset == 3)).await;
     assert_eq!(seen.expect("news come").unwrap().epoch, read(&log, "a", 0).await.epoch);
     assert_eq!(log.subscribe("a").await.unwrap().borrow().offset, 3, "a second one, too");
+}
+
+pub(crate) async fn a_watcher_sees_a_trim(log: Engine) {
+    write(&log, "a", &["x", "four"]).await;
+    let mut heads = log.subscribe("a").await.unwrap();
+    let head = *heads.borrow_and_update();
+    assert_eq!((head.first, head.offset, head.bytes), (1, 2, 5));
+    log.trim("a", 1).await.unwrap();
+    let seen = tokio::time::timeout(FOR_EVER, heads.wait_for(|head| head.first == 2)).await;
+    assert_eq!(seen.expect("news come").unwrap().bytes, 4);
 }
 
 pub(crate) async fn a_removed_log_lets_its_watchers_go(log: Engine) {

@@ -254,7 +254,7 @@ async fn sends_and_offsets_that_make_no_sense() {
 #[tokio::test]
 async fn a_client_that_speaks_none_of_the_protocols() {
     let mut server = watched().await;
-    let before = server.server.hub().sessions(|sessions| sessions.len());
+    let before = server.server.hub().sessions().await.len();
     for protocols in ["graphql-transport-ws", riding(&hello_as("mallory")).trim_start_matches("readywire.v1, ")] {
         let headers = [("sec-websocket-protocol", protocols)];
         // This client library insists on a selected subprotocol where one was offered; a plain one does not.
@@ -266,7 +266,7 @@ async fn a_client_that_speaks_none_of_the_protocols() {
         assert!(answer.contains(r#""code":4006"#) && answer.contains(r#""clause":"upgrade.subprotocol""#), "{answer}");
         assert!(!answer.contains("AUTHENTICATED"), "{answer}");
     }
-    assert_eq!(server.server.hub().sessions(|sessions| sessions.len()), before, "nothing was started for it");
+    assert_eq!(server.server.hub().sessions().await.len(), before, "nothing was started for it");
     let mut none = Raw::with_headers(server.server.address(), &[]).await.unwrap();
     server.expect(&none.ended().await, 4006, "upgrade.subprotocol").await;
 }

@@ -120,7 +120,8 @@ async fn a_ready_connection_shows_its_queues_and_how_the_one_before_ended() {
     assert_eq!(connection["impaired"], json!(["search"]));
     assert_eq!(connection["session"], ready["session"]["id"]);
     assert_eq!(connection["capabilities"], json!(["resume", "answers"]));
-    assert_eq!(connection["inbox"], json!({ "waiting": 1, "bytes": 1, "untaken": 1 }));
+    assert_eq!((&connection["inbox"]["waiting"], &connection["inbox"]["untaken"]), (&json!(1), &json!(1)));
+    assert!(connection["inbox"]["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{connection}");
     assert_eq!(names(&connection["stages"]), ["ACCEPTED", "AUTHENTICATED", "SERVICES_READY", "DEGRADED"]);
     assert_eq!(connection["former"]["code"], 1006);
     assert_eq!(connection["former"]["connection"], found["ended"][0]["id"]);

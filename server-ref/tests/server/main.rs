@@ -3,11 +3,13 @@
 mod answers;
 mod bad_input;
 mod crossing;
+mod drain;
 mod endpoints;
 mod flights;
 mod inspection;
 mod metrics;
 mod monitoring;
+mod moving;
 mod origins;
 mod peer;
 mod process;

@@ -130,7 +130,7 @@ async fn a_minted_token_is_let_in_wherever_the_secret_comes_from() {
 #[tokio::test]
 async fn a_signal_sends_clients_away_and_ends_well() {
     for name in ["-TERM", "-INT"] {
-        let server = Process::start(&[]);
+        let server = Process::start(&[("READYWIRE_DRAIN_DEADLINE", "300ms")]);
         let token = minted(&["--subject", "alice"], &[("READYWIRE_JWT_SECRET", SECRET)]);
         let mut raw = server.dial("readywire.v1").await;
         let connection = raw.frame().await["connection"].as_str().unwrap().to_owned();
@@ -162,8 +162,25 @@ fn a_signal_right_after_the_address_is_not_too_early() {
 }
 
 #[tokio::test]
+async fn whoever_asks_twice_need_not_wait() {
+    let server = Process::start(&[("READYWIRE_DRAIN_DEADLINE", "1h")]);
+    let token = minted(&["--subject", "alice"], &[("READYWIRE_JWT_SECRET", SECRET)]);
+    let mut raw = server.dial("readywire.v1").await;
+    raw.write(&hello(&token)).await;
+    raw.until("ready").await;
+    server.signal("-INT");
+    let drain = raw.until("drain").await;
+    assert!(drain["deadline_ms"].as_u64().is_some_and(|deadline| deadline > 3_000_000), "{drain}");
+    server.signal("-INT");
+    let (code, log) = server.ended();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("asked twice to stop"), "{log}");
+}
+
+#[tokio::test]
 async fn no_token_gets_into_a_log_however_much_is_logged() {
-    let server = Process::start(&[("RUST_LOG", "trace,tungstenite=trace,hyper=trace")]);
+    let server =
+        Process::start(&[("RUST_LOG", "trace,tungstenite=trace,hyper=trace"), ("READYWIRE_DRAIN_DEADLINE", "300ms")]);
     let token = minted(&["--subject", "alice"], &[("READYWIRE_JWT_SECRET", SECRET)]);
     let signature = token.rsplit('.').next().unwrap().to_owned();
     let entry = base64url(hello(&token).to_string().as_bytes());

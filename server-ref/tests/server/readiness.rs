@@ -55,7 +55,7 @@ async fn a_client_of_core_alone_gets_no_session_and_no_inbox() {
     }
     core.write(&json!({ "type": "bye", "code": 4000, "reason": "not 1000" })).await;
     assert!(matches!(core.next().await, Message::Close(_)));
-    assert!(server.hub().sessions(|sessions| sessions.is_empty()), "nothing is kept for it");
+    assert!(server.hub().sessions().await.is_empty(), "nothing is kept for it");
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ impl Handler for Tell {
             let text = request.payload.text().ok_or_else(|| wrong("bytes, not JSON".to_owned()))?;
             let told: Told<'_> = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
             let payload = Payload::parse(told.payload.get()).map_err(|error| wrong(error.to_string()))?;
-            request.room.to_subject(&request.subject, &told.event, &payload)?;
+            request.room.to_subject(&request.subject, &told.event, &payload).await?;
             Ok(())
         }
         .boxed()

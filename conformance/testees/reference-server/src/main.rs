@@ -13,6 +13,7 @@ mod tokens;
 use clap::{Parser, Subcommand};
 use readywire_protocol::config::ServerConfig;
 use readywire_server::command_line::Tokens;
+use readywire_server::drain::DrainOptions;
 use readywire_server::hub::Parts;
 use readywire_server::origin::Origins;
 use readywire_server::server::{Place, serve};
@@ -23,6 +24,7 @@ use settings::Settings;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The reference server under test.
 #[derive(Debug, Parser)]
@@ -75,6 +77,8 @@ async fn run(line: CommandLine) -> Result<(), String> {
         application: handlers::application(&search),
         origins: Origins::of_server(line.listen, []),
         config: settings.config(ServerConfig::default()),
+        // As long as a case may take.
+        drain: DrainOptions { deadline: Some(Duration::from_millis(500)), ..DrainOptions::default() },
         ..Parts::new(authority)
     };
     if let Some(most) = settings.preauth_connections {

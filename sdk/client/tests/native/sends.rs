@@ -184,7 +184,7 @@ async fn close_lets_what_is_under_way_be_decided() {
         send.await.unwrap();
     }
     assert_eq!(server.record.all().len(), 150);
-    assert!(server.hub.sessions(|sessions| sessions.is_empty()), "`bye` 1000 ends the session");
+    assert!(server.hub.sessions().await.is_empty(), "`bye` 1000 ends the session");
 }
 
 #[tokio::test]

@@ -375,11 +375,16 @@ impl ServerConnection {
 
     /// The server goes away: says so, and goes on until the driver closes (clause `drain.handover`).
     pub fn drain(&mut self, deadline: Duration, reconnect_after: (Duration, Duration)) {
+        self.drain_to(deadline, reconnect_after, None);
+    }
+
+    /// As [`ServerConnection::drain`], and names where to go (clause `drain.alternate`).
+    pub fn drain_to(&mut self, deadline: Duration, reconnect_after: (Duration, Duration), alternate: Option<String>) {
         if self.stage.is_ready() {
             self.write(&ServerFrame::Drain {
                 deadline_ms: millis(deadline),
                 reconnect_after_ms: vec![millis(reconnect_after.0), millis(reconnect_after.1)],
-                alternate: None,
+                alternate,
             });
         }
     }

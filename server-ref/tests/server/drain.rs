@@ -1,0 +1,66 @@
+//! A server that goes away, and what becomes of those it had.
+
+use crate::peer::{Raw, hello_as, parts, resuming, served};
+use crate::web;
+use readywire_server::admin::AdminToken;
+use readywire_server::drain::DrainOptions;
+use readywire_server::hub::Parts;
+use readywire_server::log::Log;
+use readywire_server::log::memory::MemoryLog;
+use readywire_server::server::{self, Place};
+use serde_json::{Value, json};
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TOKEN: &str = "a token for whoever runs this";
+
+#[tokio::test]
+async fn whoever_runs_it_can_let_it_go_and_nobody_else() {
+    let drain = DrainOptions { deadline: Some(Duration::from_millis(300)), ..DrainOptions::default() };
+    let place = Place { admin: Some(AdminToken::new(TOKEN).unwrap()), ..Place::at("127.0.0.1:0".parse().unwrap()) };
+    let server = server::serve(Parts { drain, ..parts() }, place).await.unwrap();
+    let (mut raw, _) = Raw::ready(&server, &hello_as("alice")).await;
+    let address = server.address();
+    let stopping = tokio::spawn(server.until(pending()));
+
+    let refused = web::post(address, "/admin/drain", &[("authorization", "Bearer another")], "").await;
+    assert_eq!(refused.status, 401);
+    raw.echoes(1).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let told = web::post(address, "/admin/drain", &[("authorization", &bearer)], "").await;
+    assert_eq!(told.status, 202, "{told:?}");
+    let told: Value = serde_json::from_str(&told.body).unwrap();
+    assert_eq!((&told["connections"], &told["window_ms"]), (&json!(1), &json!(250)));
+    raw.until("drain").await;
+    raw.echoes(2).await;
+    assert_eq!(raw.ended().await.code, 4301);
+    assert_eq!(stopping.await.unwrap(), Ok(()));
+}
+
+/// The client's side of a handover, by hand: the next connection is ready before the former is let go.
+#[tokio::test]
+async fn a_session_is_handed_over_while_both_connections_are_open() {
+    let log: Arc<dyn Log> = MemoryLog::new();
+    let drain = DrainOptions { deadline: Some(Duration::from_secs(3600)), ..DrainOptions::default() };
+    let leaving = served(Parts { log: log.clone(), drain, ..parts() }).await;
+    let staying = served(Parts { log, ..parts() }).await;
+    let (mut former, ready) = Raw::ready(&leaving, &hello_as("alice")).await;
+    former.echoes(1).await;
+    let stopping = tokio::spawn(leaving.until(async {}));
+    former.until("drain").await;
+    // The gate stays open.
+    former.echoes(2).await;
+    former.acked(2).await;
+
+    let (mut next, again) = Raw::ready(&staying, &resuming("alice", &ready, 1, 2)).await;
+    assert_eq!((&again["session"]["resumed"], &again["received"]), (&json!(true), &json!(2)));
+    // What is still on its way to the former server is not taken there.
+    former.ask(3, "echo", json!("late")).await;
+    assert_eq!(former.ended().await.code, 4013);
+    next.ask(3, "echo", json!("late")).await;
+    assert_eq!(next.message(3).await["payload"], "late");
+    next.acked(3).await;
+    // Nobody is left, so nobody is waited for.
+    assert_eq!(stopping.await.unwrap(), Ok(()));
+}
