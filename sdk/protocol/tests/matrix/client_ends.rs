@@ -4,7 +4,7 @@ use crate::client_stages::{STAGES, at};
 use crate::frames;
 use crate::near::{Near, milliseconds, seconds};
 use readywire_protocol::client::{ClientEvent, ClientState, End, StateChange};
-use readywire_protocol::close::{Class, CloseFrame};
+use readywire_protocol::close::{self, Class, CloseFrame};
 use readywire_protocol::frame::{Bye, ServerFrame};
 use readywire_protocol::stage::Stage;
 use readywire_protocol::time::Duration;
@@ -188,4 +188,27 @@ fn a_long_reason_is_cut_in_the_close_frame_alone() {
     let (code, reason) = near.closed.as_ref().expect("a close frame");
     assert_eq!(*code, 4201);
     assert!(bye.reason.starts_with(reason.as_str()) && (120..=123).contains(&reason.len()), "{reason}");
+}
+
+#[test]
+fn every_class_is_known_by_its_word() {
+    let words = [
+        ("stop", Class::Stop),
+        ("reauthenticate", Class::Reauthenticate),
+        ("backoff", Class::Backoff),
+        ("immediately", Class::Immediately),
+        ("violation", Class::Violation),
+    ];
+    for (word, class) in words {
+        assert_eq!((Class::parse(word), class.name()), (class, word));
+    }
+    assert_eq!(Class::parse("later"), Class::Backoff, "one that nobody knows is the generic one");
+}
+
+#[test]
+fn every_code_is_known_by_its_name() {
+    for (code, name) in close::CODES {
+        assert_eq!(close::name(*code), Some(*name));
+    }
+    assert_eq!(close::name(4999), None, "a code that nobody knows has none");
 }
