@@ -296,7 +296,7 @@ impl Watch {
         self.note_line(|| format!("client  {event:?}"));
         let over = self.end.is_some();
         match event {
-            ClientEvent::Held { .. } => {}
+            ClientEvent::Held { .. } | ClientEvent::Carried(_) => {}
             ClientEvent::State(change) => {
                 self.current = change.attempt;
                 let pause = change.handover && !change.state.is_ready();
