@@ -199,9 +199,11 @@ pub struct Accept {
     pub stall: bool,
     /// True: it may come by another path than the one that the client was given.
     pub elsewhere: bool,
-    /// It may not come earlier than so many milliseconds after the end of the connection before.
+    /// The path that it has to come by, if not the one that the client was given.
+    pub path: Option<String>,
+    /// It may not come earlier than so many milliseconds after the end of the connection before, or the `drain` on it.
     pub after: Option<Amount>,
-    /// It may not come later than so many milliseconds after the end of the connection before.
+    /// It may not come later than so many milliseconds after that.
     pub before: Option<Amount>,
 }
 

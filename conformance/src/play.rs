@@ -96,7 +96,7 @@ pub(crate) struct Play {
     pub(crate) reached: BTreeMap<String, usize>,
     /// Links whose close is under way.
     pub(crate) closing: BTreeSet<String>,
-    /// When the last connection ended, as far as the suite knows.
+    /// When the last connection ended, or was told that it will, as far as the suite knows.
     pub(crate) ended: Option<Instant>,
     /// How long a client waited before each connection but its first, in milliseconds.
     pub(crate) waits: Vec<u64>,
@@ -211,6 +211,9 @@ impl Play {
             Step::Send(frame) => {
                 let frame = pattern::filled(frame, &self.kept).map_err(Broken::Impossible)?;
                 self.script.wrote(&frame);
+                if frame["type"] == "drain" {
+                    self.ended = Some(Instant::now());
+                }
                 self.write_frame(&frame).await
             }
             Step::Text(text) => {

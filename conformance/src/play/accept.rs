@@ -34,8 +34,10 @@ impl Play {
         self.waiting = Instant::now();
         self.in_time(accept, upgrade.arrived)?;
         let Peer::Client(run) = &self.peer else { return Err(not_a_client("accept")) };
-        if !accept.elsewhere && upgrade.path != run.path {
-            return Err(Broken::failed(format!("a connection to {}", run.path), format!("one to {}", upgrade.path)));
+        let wanted = run.path.clone();
+        let wanted = accept.path.as_ref().map_or(Ok(wanted), |path| self.fill(path))?;
+        if !accept.elsewhere && upgrade.path != wanted {
+            return Err(Broken::failed(format!("a connection to {wanted}"), format!("one to {}", upgrade.path)));
         }
         let riding = upgrade.hello().map(str::to_owned);
         let bearer = upgrade.bearer.clone();

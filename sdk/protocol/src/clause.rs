@@ -297,7 +297,13 @@ clauses! {
     AuthSubject "auth.subject" Must Server Refresh
         "A token for another subject is refused and changes nothing."
     DrainHandover "drain.handover" Must Both Core
-        "After `drain` both sides go on until `ready` on the next connection, which is the transfer."
+        "After `drain` both sides go on with this connection, until its deadline or until the next is ready."
+    DrainNext "drain.next" Must Client Core
+        "The next connection is opened within the time named, beside the old one or after it, which goes on if it fails."
+    DrainTransfer "drain.transfer" Must Client Resume
+        "`ready` that resumes on the next connection is the transfer: the old one is closed with 4302, and nothing is lost."
+    DrainNewSession "drain.new_session" Must Client Core
+        "If the next connection resumes nothing, the old one goes on to decide what was written there, and nothing else."
     DrainAlternate "drain.alternate" Must Client Core
         "An alternate is the same host or a listed one, with the same scheme or a stronger one."
     HeartbeatServer "heartbeat.server" Must Server Core

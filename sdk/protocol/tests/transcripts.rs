@@ -12,7 +12,7 @@ use readywire_protocol::time::{Duration, Instant};
 use std::collections::VecDeque;
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
-const TITLES: [&str; 8] = [
+const TITLES: [&str; 9] = [
     "Cold start: services are starting",
     "Warm start: one round trip, with the hello in the upgrade",
     "A cut, and the session goes on",
@@ -20,11 +20,15 @@ const TITLES: [&str; 8] = [
     "A stream, cancelled",
     "A bad token",
     "A fresh token on a living connection",
-    "Drain",
+    "Drain: make before break",
+    "Drain: the old connection ends first",
 ];
 
 const OPEN: &str = "the client opens a socket, without a hello in the upgrade";
 const OPEN_WITH_HELLO: &str = "the client opens a socket, with the hello in the upgrade";
+const OPEN_BESIDE: &str = "the client asks the application for a token, and opens the next socket beside this one, without \
+                           a hello in the upgrade";
+const LEAVES: &str = "the client closes the old socket with ";
 const AGAIN: &str = ", the client backs off and asks the application for a token";
 
 fn transcript(title: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -234,20 +238,35 @@ impl Far {
 fn replay(title: &str) {
     let mut near: Option<Near> = None;
     let mut far: Option<Far> = None;
+    // The old connection, while there is a next one: its server's end, and its number.
+    let mut old: Option<(Far, u64)> = None;
     let lines: Vec<_> = transcript(title).collect();
     for (at, (who, what)) in lines.iter().copied().enumerate() {
         match who {
-            "--" if [OPEN, OPEN_WITH_HELLO].contains(&what) => {
+            "--" if [OPEN, OPEN_WITH_HELLO, OPEN_BESIDE].contains(&what) => {
                 let rides = what == OPEN_WITH_HELLO;
                 let near = near.get_or_insert_with(|| Near::new(rides));
+                let before = near.number;
                 near.wait(|near| !near.offered.is_empty());
-                assert_eq!(near.offered.iter().any(|entry| entry.starts_with(HELLO_PREFIX)), rides, "{title}: {what}");
+                let offered = std::mem::take(&mut near.offered);
+                assert_eq!(offered.iter().any(|entry| entry.starts_with(HELLO_PREFIX)), rides, "{title}: {what}");
+                if what == OPEN_BESIDE {
+                    old = far.take().map(|far| (far, before));
+                }
                 near.client.handle_open(near.now, near.number, "readywire.v1");
                 near.settle();
                 // The server names the connection in its first line.
-                let first = lines[at..].iter().find(|(who, _)| *who == "S ").expect("a line of the server").1;
+                let first = lines[at..].iter().find(|(who, _)| who.starts_with('S')).expect("a line of the server").1;
                 let Ok(ServerFrame::Stage(accepted)) = ServerFrame::decode(first) else { panic!("first: {first}") };
-                far = Some(Far::new(&accepted.connection.expect("an id"), &near.offered));
+                far = Some(Far::new(&accepted.connection.expect("an id"), &offered));
+            }
+            "--" if what.starts_with(LEAVES) => {
+                let code = what.strip_prefix(LEAVES).and_then(|code| code.parse().ok());
+                assert_eq!(near.as_mut().expect("a client").answered.take(), code, "{title}: {what}");
+                let (mut far, _) = old.take().expect("an old connection");
+                far.settle();
+                let Some(Transmit::Close { code: answered, .. }) = far.core.poll_transmit() else { panic!("{what}") };
+                assert_eq!(Some(answered), code, "a `bye` is answered by its code");
             }
             "--" => {
                 let near = near.as_mut().expect("a connection");
@@ -266,16 +285,22 @@ fn replay(title: &str) {
                 near.client.handle_closed(near.now, near.number, frame);
                 near.settle();
             }
-            "C " => {
-                near.as_mut().expect("a client").says(what);
-                far.as_mut().expect("a server").hears(what);
-            }
-            "S " => {
+            "C " | "C'" | "S " | "S'" => {
                 let near = near.as_mut().expect("a client");
-                assert_eq!(near.written, [""; 0], "{title}: the client wrote more than the transcript has");
-                far.as_mut().expect("a server").says(what);
-                near.client.handle_message(near.now, near.number, what);
-                near.settle();
+                let latest = near.number;
+                let (far, number) = match &mut old {
+                    Some((far, number)) if who.ends_with(' ') => (far, *number),
+                    _ => (far.as_mut().expect("a server"), latest),
+                };
+                if who.starts_with('C') {
+                    near.says(what);
+                    far.hears(what);
+                } else {
+                    assert_eq!(near.written, [""; 0], "{title}: the client wrote more than the transcript has");
+                    far.says(what);
+                    near.client.handle_message(near.now, number, what);
+                    near.settle();
+                }
             }
             _ => panic!("neither side: {who}{what}"),
         }

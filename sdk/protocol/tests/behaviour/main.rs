@@ -1,4 +1,5 @@
-//! What a client does with sends and answers: the queue, the window, outcomes, re-offers, resumes, lost sessions.
+//! What a client does with sends and answers: the queue, the window, outcomes, re-offers, resumes, lost sessions,
+//! handovers.
 
 #[allow(dead_code)] // Each layer of the tests uses its part.
 #[path = "../drivers/frames.rs"]
@@ -10,6 +11,7 @@ mod near;
 mod answers;
 mod cancel;
 mod carried;
+mod handover;
 mod lost;
 mod outcome;
 mod queue;
