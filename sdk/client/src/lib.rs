@@ -18,7 +18,8 @@
 //! ```
 //!
 //! [`connect`] resolves only at PROCESSING_READY. What is sent later while the connection is away waits in a bounded
-//! queue; the client reconnects and resumes by itself, and each send has exactly one outcome. The same API works natively
+//! queue; the client reconnects and resumes by itself, and each send has exactly one outcome. When a server says that it
+//! goes away, the next connection is ready before the old one is let go, and sends go on meanwhile. The same API works natively
 //! and in a page; in a page, futures are not `Send`. The rules are in the specification, `PROTOCOL.md`, whose clauses
 //! the documentation names.
 

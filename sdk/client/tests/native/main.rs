@@ -2,8 +2,10 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod answers;
+mod cluster;
 mod connecting;
 mod cuts;
+mod handover;
 mod sends;
 mod server;
 #[cfg(feature = "tickets")]

@@ -31,9 +31,9 @@ const ANSWERED: &str = "2: acknowledged 2; part for 2";
 /// A frame, and what comes of it at each of [`STAGES`]: what is told or written, or the code and the clause with which
 /// the client ends the connection. Before `ready` nothing is in flight; after it, send 1 and send 2, which asks for an
 /// answer.
-type Row = (&'static str, [&'static str; 6]);
+pub(crate) type Row = (&'static str, [&'static str; 6]);
 
-const FRAMES: &[Row] = &[
+pub(crate) const FRAMES: &[Row] = &[
     (r#"{"type":"stage","stage":"ACCEPTED","connection":"c-1"}"#, ["-> accepted", "", ORDER, ORDER, ORDER, ORDER]),
     (r#"{"type":"stage","stage":"AUTHENTICATED"}"#, [ACCEPTED, "-> authenticated", "", ORDER, ORDER, ORDER]),
     (r#"{"type":"stage","stage":"SERVICES_READY"}"#, [ACCEPTED, ORDER, "-> services_ready", "", ORDER, ORDER]),

@@ -13,6 +13,7 @@ mod near;
 
 mod bind;
 mod client_ends;
+mod client_handover;
 mod client_hostile;
 mod client_stages;
 mod elsewhere;

@@ -1,5 +1,5 @@
-//! Every interleaving of a small world: one send, a cut or two, a timer that comes at the wrong moment, and nothing left to
-//! chance.
+//! Every interleaving of a small world: one send, a cut or two, a server that goes away, a timer that comes at the wrong
+//! moment, and nothing left to chance.
 
 use readywire_protocol::SUBPROTOCOL;
 use readywire_protocol::client::{Client, ClientEvent, Command, Outcome, SendOptions};
@@ -10,7 +10,7 @@ use readywire_protocol::server::{
     Bound, Credentials, Decision, SecretHash, ServerConnection, ServerEvent, Sessions, Take, Transmit,
 };
 use readywire_protocol::stage::Stage;
-use readywire_protocol::time::Instant;
+use readywire_protocol::time::{Duration, Instant};
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -47,6 +47,7 @@ struct Small {
     sessions: Sessions,
     to_send: bool,
     cuts: u32,
+    drains: u32,
     early_timers: u32,
     processed: u32,
     outcome: Option<Outcome>,
@@ -60,12 +61,21 @@ enum Move {
     /// The services of this connection are up: bind and say ready.
     Bind(usize),
     Cut(usize),
+    /// The server of this connection goes away.
+    Drain(usize),
     /// The next timer is due.
     Timer,
 }
 
+impl Move {
+    /// Nothing that has to happen.
+    fn is_mishap(&self) -> bool {
+        matches!(self, Move::Cut(_) | Move::Drain(_))
+    }
+}
+
 impl Small {
-    fn new(hello_in_upgrade: bool, cuts: u32, early_timers: u32) -> Self {
+    fn new(hello_in_upgrade: bool, [cuts, drains, early_timers]: [u32; 3]) -> Self {
         let config = ClientConfig { hello_in_upgrade, ..ClientConfig::default() };
         let mut client = Client::new(config, 1);
         client.connect(Instant::default());
@@ -76,6 +86,7 @@ impl Small {
             sessions: Sessions::new(ServerConfig::default()),
             to_send: true,
             cuts,
+            drains,
             early_timers,
             processed: 0,
             outcome: None,
@@ -105,9 +116,14 @@ impl Small {
             if self.cuts > 0 && !line.cut && line.server.is_some() {
                 moves.push(Move::Cut(index));
             }
+            if self.drains > 0 && line.server.as_ref().is_some_and(|server| server.stage().is_ready()) {
+                moves.push(Move::Drain(index));
+            }
         }
-        let quiet = moves.iter().all(|next| matches!(next, Move::Cut(_)));
-        let settled = self.outcome.is_some() && self.client.state().is_ready();
+        let quiet = moves.iter().all(Move::is_mishap);
+        // The next connection of a handover is due at once.
+        let due = self.client.poll_timeout().is_some_and(|at| at <= self.now);
+        let settled = self.outcome.is_some() && self.client.state().is_ready() && !due;
         if quiet && !settled || !quiet && self.early_timers > 0 {
             moves.push(Move::Timer);
         }
@@ -131,8 +147,14 @@ impl Small {
                 line.to_server = [Word::Gone(None)].into();
                 line.to_client = [Word::Gone(None)].into();
             }
+            Move::Drain(index) => {
+                self.drains -= 1;
+                if let Some(server) = &mut self.lines[index].server {
+                    server.drain(Duration::from_secs(60), (Duration::ZERO, Duration::ZERO));
+                }
+            }
             Move::Timer => {
-                let quiet = self.moves().iter().all(|next| matches!(next, Move::Cut(_) | Move::Timer));
+                let quiet = self.moves().iter().all(|next| next.is_mishap() || *next == Move::Timer);
                 self.early_timers -= u32::from(!quiet);
                 let servers = self.lines.iter().filter_map(|line| line.server.as_ref()?.poll_timeout());
                 let Some(due) = servers.chain(self.client.poll_timeout()).min() else { return };
@@ -336,7 +358,7 @@ fn explore(first: Small) -> (usize, usize) {
         assert!(seen.len() < MOST, "the world does not come to rest: {world:#?}");
         world.check();
         let moves = world.moves();
-        if moves.iter().all(|next| matches!(next, Move::Cut(_))) {
+        if moves.iter().all(Move::is_mishap) {
             ends += 1;
             assert!(world.outcome.is_some(), "at rest and undecided: {world:#?}");
         }
@@ -358,13 +380,14 @@ fn hash(token: &str) -> SecretHash {
 }
 
 #[test]
-fn every_interleaving_of_one_send_with_cuts_and_timers_is_acknowledged_once() {
+fn every_interleaving_of_one_send_with_cuts_drains_and_timers_is_acknowledged_once() {
     for hello_in_upgrade in [true, false] {
-        for (cuts, early_timers) in [(1, 1), (2, 0), (0, 2)] {
-            let (worlds, ends) = explore(Small::new(hello_in_upgrade, cuts, early_timers));
+        for mishaps in [[1, 0, 1], [2, 0, 0], [0, 0, 2], [0, 1, 1], [1, 1, 0]] {
+            let (worlds, ends) = explore(Small::new(hello_in_upgrade, mishaps));
+            let [cuts, drains, timers] = mishaps;
             println!(
-                "hello in the upgrade: {hello_in_upgrade}, {cuts} cuts, {early_timers} early timers: {worlds} worlds, \
-                 {ends} ends"
+                "hello in the upgrade: {hello_in_upgrade}, {cuts} cuts, {drains} drains, {timers} early timers: {worlds} \
+                 worlds, {ends} ends"
             );
             assert!(ends > 1, "more than one way leads to an end");
         }
