@@ -184,7 +184,6 @@ async fn serve(shared: Arc<Shared>, socket: TcpStream) {
                 Transmit::Close { code, reason } => {
                     Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))
                 }
-                _ => return,
             };
             if stream.send(message).await.is_err() {
                 return;
