@@ -134,6 +134,8 @@ pub enum Step {
     Unlogged(Vec<String>),
     /// Waits, where there is nothing to wait for. Milliseconds.
     Pause(Amount),
+    /// The client writes nothing for so many milliseconds: for connections that answer no `ping`.
+    Quiet(u64),
     /// Waits no longer than so many milliseconds for what follows, instead of the usual.
     Within(Amount),
 }
@@ -197,6 +199,9 @@ pub struct Accept {
     pub wait: Option<bool>,
     /// True: the upgrade is not answered at all.
     pub stall: bool,
+    /// The subprotocols that a client has to offer that takes the suite for a server without this protocol: these, and no
+    /// hello. The first is selected, unless `protocol` says otherwise.
+    pub existing: Option<Vec<String>>,
     /// True: it may come by another path than the one that the client was given.
     pub elsewhere: bool,
     /// The path that it has to come by, if not the one that the client was given.

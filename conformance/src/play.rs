@@ -333,6 +333,7 @@ impl Play {
                 tokio::time::sleep(Duration::from_millis(self.amount(milliseconds)?)).await;
                 Ok(())
             }
+            Step::Quiet(milliseconds) => self.quiet(*milliseconds).await,
             Step::Within(milliseconds) => {
                 self.patience = Duration::from_millis(self.amount(milliseconds)?);
                 Ok(())
@@ -439,6 +440,7 @@ fn words(step: &Step) -> String {
         Step::Redacted(_) => "look for tokens in what the client has said".to_owned(),
         Step::Repeat(repeat) => format!("do {} steps {} times", repeat.steps.len(), repeat.times),
         Step::Pause(milliseconds) => format!("wait {milliseconds} ms"),
+        Step::Quiet(milliseconds) => format!("expect nothing for {milliseconds} ms"),
         Step::Within(milliseconds) => format!("wait no longer than {milliseconds} ms for what follows"),
     }
 }

@@ -43,6 +43,9 @@ impl Play {
         let bearer = upgrade.bearer.clone();
         self.script.open();
         self.note(Origin::Peer, &format!("(upgrade{})", if riding.is_some() { " with hello" } else { "" }));
+        if let Some(offers) = &accept.existing {
+            return self.accept_existing(accept, offers, upgrade).await;
+        }
         if !upgrade.offers_first() {
             let offered = upgrade.protocols.join(", ");
             return Err(Broken::failed(format!("{SUBPROTOCOL} as the first subprotocol"), offered));
@@ -105,6 +108,27 @@ impl Play {
                 .map_err(|reason| Broken::failed(format!("the token {pattern}"), reason))?;
         }
         self.script.hello = hello;
+        Ok(())
+    }
+
+    /// As a server that does not speak the protocol.
+    async fn accept_existing(&mut self, accept: &Accept, offers: &[String], upgrade: Upgrade) -> Result<(), Broken> {
+        if upgrade.protocols != offers {
+            let shown =
+                |protocols: &[String]| if protocols.is_empty() { "none".to_owned() } else { protocols.join(", ") };
+            return Err(Broken::failed(
+                format!("these subprotocols and no other: {}", shown(offers)),
+                shown(&upgrade.protocols),
+            ));
+        }
+        let selected = match accept.protocol.as_deref() {
+            None => offers.first().map(String::as_str),
+            Some("none") => None,
+            Some(other) => Some(other),
+        };
+        let link = upgrade.accept(selected).await.map_err(|error| Broken::failed("an open connection", error))?;
+        self.note(Origin::Suite, &format!("(HTTP 101, subprotocol {})", selected.unwrap_or("none")));
+        self.links.insert(self.current.clone(), link);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::pattern;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time::error::Elapsed;
 use tokio::time::{timeout, timeout_at};
 
@@ -221,6 +221,19 @@ impl Play {
         self.write_frame(&json!({ "type": "ping", "nonce": nonce })).await?;
         let pong = json!({ "type": "pong", "nonce": nonce });
         self.expect(std::slice::from_ref(&pong)).await
+    }
+
+    /// Nothing comes, though everything that was ordered has been given to the client.
+    pub(super) async fn quiet(&mut self, milliseconds: u64) -> Result<(), Broken> {
+        self.sync().await?;
+        let came = timeout(Duration::from_millis(milliseconds), self.link()?.next()).await;
+        let found = match came {
+            Err(_) => return Ok(()),
+            Ok(Inbound::Text(text)) => text,
+            Ok(other) => format!("{other:?}"),
+        };
+        self.note(Origin::Peer, &found);
+        Err(Broken::failed(format!("nothing for {milliseconds} ms"), found))
     }
 
     pub(super) async fn bye(&mut self, code: u16) -> Result<(), Broken> {

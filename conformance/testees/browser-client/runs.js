@@ -1,5 +1,7 @@
 // Speaks the suite's testee protocol (CERTIFY_CLIENT.md) for the npm package, wherever that runs: one client for each run.
 
+import { ExistingRun } from "./existing.js";
+
 /** The options that a client is made with, as the suite names them. */
 const OPTIONS = [
   "backoff_base_ms",
@@ -17,12 +19,12 @@ const OPTIONS = [
 const GIVEN_UP = new Error("given up");
 
 /**
- * @param {(url: string, options: object) => Promise<object>} connect the package's own
+ * @param {object} readywire the package
  * @param {string} name
  * @param {(report: object) => void} report
  * @returns {(order: object) => void} takes orders
  */
-export function serve(connect, name, report) {
+export function serve({ connect, connectExisting }, name, report) {
   /** @type {Map<string, Run>} */
   const runs = new Map();
   report({
@@ -35,6 +37,8 @@ export function serve(connect, name, report) {
     lacks: ["sees_subprotocol", "wake"],
     options: OPTIONS,
   });
+  const begin = (order, tell) =>
+    order.existing === undefined ? new Run(connect, order, tell) : new ExistingRun(connectExisting, order, tell);
   return (order) => {
     switch (order.op) {
       case "end":
@@ -42,7 +46,7 @@ export function serve(connect, name, report) {
         runs.delete(order.run);
         break;
       case "connect":
-        runs.set(order.run, new Run(connect, order, (on, rest) => report({ run: order.run, on, ...rest })));
+        runs.set(order.run, begin(order, (on, rest) => report({ run: order.run, on, ...rest })));
         break;
       default:
         runs.get(order.run)?.take(order);
@@ -79,7 +83,8 @@ class Run {
       connectTimeoutMs: options.connect_timeout_ms,
       queue: { messages: options.queue_messages, bytes: options.queue_bytes, maxAgeMs: options.queue_age_ms },
       backoff: { firstMs: options.backoff_first_ms, baseMs: options.backoff_base_ms, capMs: options.backoff_cap_ms },
-      onstatechange: ({ state, pending, impaired, attempt }) => report("state", { state, pending, impaired, attempt }),
+      onstatechange: ({ state, pending, impaired, attempt, code }) =>
+        report("state", { state, pending, impaired, attempt, code }),
       onmessage: ({ event, payload, offset }) => report("message", { event, payload, offset }),
       onsendstate: (change) => this.#changed(change),
       // What a page would log: the suite looks for tokens in it.

@@ -8,9 +8,9 @@ import { serve } from "../browser-client/runs.js";
 
 const built = new URL("../../../sdk/js/dist/node.js", import.meta.url);
 const entry = process.argv[2] === undefined ? built : pathToFileURL(process.argv[2]);
-const { connect } = await import(entry.href);
+const readywire = await import(entry.href);
 
-const take = serve(connect, "readywire (Node)", (report) => process.stdout.write(`${JSON.stringify(report)}\n`));
+const take = serve(readywire, "readywire (Node)", (report) => process.stdout.write(`${JSON.stringify(report)}\n`));
 
 const lines = createInterface({ input: process.stdin });
 lines.on("line", (line) => take(JSON.parse(line)));

@@ -113,7 +113,7 @@ async def main():
     lines = asyncio.StreamReader(limit=1 << 26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     report({
-        "on": "hello", "name": "readywire-python", "version": "1.0", "levels": ["resume", "answers"], "lacks": ["handover", "alternate"],
+        "on": "hello", "name": "readywire-python", "version": "1.0", "levels": ["resume", "answers"], "lacks": ["handover", "alternate", "existing"],
         "options": OPTIONS,
     })  # fmt: skip
     runs = {}

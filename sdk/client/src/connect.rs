@@ -3,16 +3,16 @@
 use crate::client::{Client, Link};
 use crate::clock;
 use crate::credential::TokenReason;
-use crate::driver::{self, TokenSource};
-use crate::engine::{Input, Question};
+use crate::driver::{self, Provider};
+use crate::engine::{Happening, Input, Question};
 use crate::error::ConnectError;
-use crate::front::{Front, current};
+use crate::front::{Front, Request, current};
 use crate::options::Options;
 use crate::transport::{self, TaskFuture};
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::{FutureExt, StreamExt};
-use readywire_protocol::client::{Client as Core, ClientState, StateChange, TokenResult};
+use readywire_protocol::client::{Client as Core, ClientState, StateChange};
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
@@ -25,27 +25,9 @@ use tracing::Instrument;
 /// # Errors
 /// How far it came, what was pending, and what to do.
 pub async fn connect(url: &str, options: Options) -> Result<Client, ConnectError> {
-    if !url.starts_with("ws://") && !url.starts_with("wss://") {
-        let message = format!("`{url}` is not a WebSocket address: it begins with ws:// or wss://");
-        return Err(ConnectError::Misuse { message });
-    }
-    if !transport::can_spawn() {
-        let message = "there is no tokio runtime here: call `connect` from within one".to_owned();
-        return Err(ConnectError::Misuse { message });
-    }
+    check(url)?;
     let (inputs, receiver) = mpsc::unbounded();
-    let state = Arc::new(RwLock::new(StateChange {
-        state: ClientState::Connecting,
-        previous: ClientState::Connecting,
-        pending: Vec::new(),
-        impaired: Vec::new(),
-        reason: None,
-        connection: None,
-        attempt: 0,
-        handover: false,
-        retry_at: None,
-        code: None,
-    }));
+    let state = Arc::new(RwLock::new(nothing_confirmed()));
     let mut config = options.config;
     url.clone_into(&mut config.address);
     let core = Core::new(config, clock::seed());
@@ -80,46 +62,82 @@ pub async fn connect(url: &str, options: Options) -> Result<Client, ConnectError
     }
 }
 
+/// Whether there is any sense in trying.
+pub(crate) fn check(url: &str) -> Result<(), ConnectError> {
+    if !url.starts_with("ws://") && !url.starts_with("wss://") {
+        let message = format!("`{url}` is not a WebSocket address: it begins with ws:// or wss://");
+        return Err(ConnectError::Misuse { message });
+    }
+    if !transport::can_spawn() {
+        let message = "there is no tokio runtime here: call `connect` from within one".to_owned();
+        return Err(ConnectError::Misuse { message });
+    }
+    Ok(())
+}
+
+/// Before anything happened.
+pub(crate) const fn nothing_confirmed() -> StateChange {
+    StateChange {
+        state: ClientState::Connecting,
+        previous: ClientState::Connecting,
+        pending: Vec::new(),
+        impaired: Vec::new(),
+        reason: None,
+        connection: None,
+        attempt: 0,
+        handover: false,
+        retry_at: None,
+        code: None,
+    }
+}
+
 /// What is known of the attempts so far.
-struct Progress {
-    states: crate::messages::States,
-    last: StateChange,
+pub(crate) struct Progress {
+    pub(crate) states: crate::messages::States,
+    pub(crate) last: StateChange,
 }
 
 impl Progress {
-    /// False if it is over.
-    async fn until_ready(&mut self) -> bool {
+    /// Until the server is ready, or will never confirm that it is. False if it is over.
+    pub(crate) async fn until_ready(&mut self) -> bool {
         while let Some(change) = self.states.next().await {
             match change.state {
                 ClientState::Closed => return false,
-                state if state.is_ready() => return true,
+                state if state.is_ready() || state == ClientState::Unconfirmed => return true,
                 // How far it came counts, not that the next attempt is at its beginning.
-                ClientState::Connecting if change.reason.is_some() => self.last.reason = change.reason,
+                ClientState::Connecting if change.reason.is_some() => {
+                    self.last.reason = change.reason;
+                    self.last.code = change.code;
+                }
+                // What an existing server's open socket waits for.
+                ClientState::Connecting if !change.pending.is_empty() => self.last.pending = change.pending,
                 ClientState::Connecting => {}
-                _ => self.last = StateChange { reason: self.last.reason.take(), ..change },
+                _ => self.last = StateChange { reason: self.last.reason.take(), code: self.last.code, ..change },
             }
         }
         false
     }
 
-    fn timeout(self) -> ConnectError {
-        let StateChange { state, pending, reason, .. } = self.last;
-        ConnectError::Timeout { stage: state, pending, reason }
+    pub(crate) fn timeout(self) -> ConnectError {
+        let StateChange { state, pending, reason, code, .. } = self.last;
+        ConnectError::Timeout { stage: state, pending, reason, code }
     }
 }
 
 struct Provided(Option<crate::options::Provider>);
 
-impl TokenSource for Provided {
-    fn token(&mut self, question: Question) -> TaskFuture<TokenResult> {
-        let Some(provider) = &mut self.0 else { return Box::pin(std::future::ready(Ok(None))) };
-        let token = provider(match question {
+impl Provider<Request> for Provided {
+    fn ask(&mut self, question: Question) -> TaskFuture<Happening<Request>> {
+        let reason = match question {
             Question::Attempt(_) => TokenReason::Connect,
             Question::Refresh(_) => TokenReason::Refresh,
-        });
-        Box::pin(async move {
+        };
+        let token = self.0.as_mut().map(|provider| provider(reason));
+        let token = async move {
+            let Some(token) = token else { return Ok(None) };
             let auth = token.await?.into_auth();
             Ok(Some(auth))
-        })
+        };
+        Box::pin(async move { Happening::Token(question, token.await) })
     }
 }

@@ -1,31 +1,31 @@
 //! The run loop of the Rust API, native and in the browser: waits for whatever comes first, and hands it to the engine.
 
 use crate::clock;
-use crate::engine::{Engine, EventSink, Happening, Input, Next, Question};
+use crate::engine::{Engine, EventSink, Happening, Input, Machine, Next, Question};
 use crate::transport::{self, EventReceiver, Task, TaskFuture};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{FutureExt, StreamExt};
-use readywire_protocol::client::{Client, TokenResult};
 use readywire_protocol::time::{Duration, Instant};
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Asked for a token before each attempt, and for fresh ones (clauses `token.each_attempt`, `auth.refresh`).
-pub(crate) trait TokenSource {
-    /// The credential; `None` to go without.
-    fn token(&mut self, question: Question) -> TaskFuture<TokenResult>;
+/// Asked before each attempt for what it needs, and for fresh tokens (clauses `token.each_attempt`, `auth.refresh`,
+/// `existing.opening`).
+pub(crate) trait Provider<R> {
+    /// What comes of it.
+    fn ask(&mut self, question: Question) -> TaskFuture<Happening<R>>;
 }
 
 /// Drives a client to its end. Once `inputs` is closed, it says `bye` and ends as well.
 pub(crate) async fn run<S, T>(
-    core: Client,
+    core: impl Into<Machine>,
     url: String,
     inputs: UnboundedReceiver<Input<S::Request>>,
     sink: S,
-    mut tokens: T,
+    mut provider: T,
 ) where
     S: EventSink + Task,
-    T: TokenSource + Task,
+    T: Provider<S::Request> + Task,
 {
     let (sender, events) = transport::events();
     let mut engine = Engine::new(core, url, sink, sender);
@@ -37,7 +37,7 @@ pub(crate) async fn run<S, T>(
                 // Who asks anew for the same has given the former question up.
                 let kind = std::mem::discriminant(&question);
                 waiting.asking.retain(|(asked, _)| std::mem::discriminant(asked) != kind);
-                waiting.asking.push((question, tokens.token(question)));
+                waiting.asking.push((question, provider.ask(question)));
                 continue;
             }
             Next::End(farewell) => break farewell,
@@ -55,7 +55,7 @@ pub(crate) async fn run<S, T>(
 struct Waiting<R> {
     inputs: Option<UnboundedReceiver<Input<R>>>,
     events: EventReceiver,
-    asking: Vec<(Question, TaskFuture<TokenResult>)>,
+    asking: Vec<(Question, TaskFuture<Happening<R>>)>,
     /// The timer that runs, and when it wakes. One that wakes too early is kept: to look in vain costs less than to
     /// arm anew at each message.
     alarm: Option<(Instant, TaskFuture<()>)>,
@@ -84,11 +84,10 @@ impl<R> Waiting<R> {
                     Poll::Pending => {}
                 }
             }
-            for (at, (question, asking)) in self.asking.iter_mut().enumerate() {
-                if let Poll::Ready(token) = asking.poll_unpin(context) {
-                    let question = *question;
+            for (at, (_, asking)) in self.asking.iter_mut().enumerate() {
+                if let Poll::Ready(provided) = asking.poll_unpin(context) {
                     drop(self.asking.swap_remove(at));
-                    return Poll::Ready(Happening::Token(question, token));
+                    return Poll::Ready(provided);
                 }
             }
             if let Some((_, alarm)) = &mut self.alarm

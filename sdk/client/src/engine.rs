@@ -3,9 +3,14 @@
 //! The engine waits for nothing, so that whoever drives it may: the Rust API in one task (`driver.rs`), the npm
 //! package in the callbacks of its page.
 
+mod machine;
+
+pub use machine::Machine;
+
 use crate::clock;
 use crate::transport::{self, EventSender, Farewell, Socket, SocketEvent};
-use readywire_protocol::client::{Client, ClientEvent, ClientState, Command, SendOptions, TokenResult};
+use readywire_protocol::client::{ClientEvent, ClientState, Command, OpeningResult, SendOptions, TokenResult};
+use readywire_protocol::close::CloseFrame;
 use readywire_protocol::json::Payload;
 use readywire_protocol::time::{Duration, Instant};
 
@@ -20,6 +25,15 @@ pub enum Input<R> {
         event: String,
         /// The message.
         payload: Payload,
+        /// How to send it.
+        options: SendOptions,
+    },
+    /// See `Existing::send`.
+    Text {
+        /// Chosen by the caller, never used twice.
+        handle: u64,
+        /// The message.
+        text: String,
         /// How to send it.
         options: SendOptions,
     },
@@ -53,6 +67,8 @@ pub enum Happening<R> {
     Input(Input<R>),
     /// A question for a token has its answer.
     Token(Question, TokenResult),
+    /// The attempt with this number has its opening messages.
+    Opening(u64, OpeningResult),
     /// Time passed.
     Timer,
 }
@@ -86,6 +102,16 @@ pub trait EventSink {
     /// Something happened. Gives back the handle of an answer that nobody reads any more.
     fn event(&mut self, event: ClientEvent) -> Option<u64>;
 
+    /// Whether this message of an existing server says that it is ready (clause `existing.gate`).
+    fn says_ready(&mut self, _text: &str) -> bool {
+        false
+    }
+
+    /// Whether this end of an existing server's connection is for good (clause `existing.close`).
+    fn stops(&mut self, _frame: &CloseFrame) -> bool {
+        false
+    }
+
     /// A frame passed, for those who want to look at the wire.
     fn frame(&mut self, _direction: Direction, _text: &str) {}
 }
@@ -102,7 +128,7 @@ pub enum Next {
 
 /// The core with a socket under it and a sink above it.
 pub struct Engine<S> {
-    core: Client,
+    core: Machine,
     url: String,
     sink: S,
     sender: EventSender,
@@ -114,7 +140,8 @@ pub struct Engine<S> {
 
 impl<S: EventSink> Engine<S> {
     /// Begins to connect. Sockets will put their events into `sender`.
-    pub fn new(mut core: Client, url: String, sink: S, sender: EventSender) -> Self {
+    pub fn new(core: impl Into<Machine>, url: String, sink: S, sender: EventSender) -> Self {
+        let mut core = core.into();
         core.connect(clock::now());
         Self { core, url, sink, sender, sockets: Vec::new(), asked: Vec::new(), farewell: None }
     }
@@ -186,19 +213,20 @@ impl<S: EventSink> Engine<S> {
                 SocketEvent::Open(protocol) => self.core.handle_open(now, number, &protocol),
                 SocketEvent::Text(text) => {
                     self.sink.frame(Direction::In, &text);
-                    self.core.handle_message(now, number, &text);
+                    self.core.handle_message(now, number, &text, |text| self.sink.says_ready(text));
                 }
                 SocketEvent::Binary => self.core.handle_binary(now, number),
                 SocketEvent::Unreadable(misbehaved) => self.core.handle_violation(now, number, misbehaved),
                 SocketEvent::Closed(frame) => {
                     self.forget(number);
-                    self.core.handle_closed(now, number, frame);
+                    self.core.handle_closed(now, number, frame, |frame| self.sink.stops(frame));
                 }
             },
             Happening::Input(input) => match input {
                 Input::Send { handle, event, payload, options } => {
                     self.core.send(now, handle, &event, payload, options);
                 }
+                Input::Text { handle, text, options } => self.core.send_text(now, handle, text, &options),
                 Input::Cancel { handle } => self.core.cancel(now, handle),
                 Input::Abandon { handle } => self.core.abandon(now, handle),
                 Input::Close { deadline } => self.core.close(now, deadline),
@@ -207,6 +235,7 @@ impl<S: EventSink> Engine<S> {
             },
             Happening::Token(Question::Attempt(number), token) => self.core.provide_token(now, number, token),
             Happening::Token(Question::Refresh(number), token) => self.core.provide_fresh_token(now, number, token),
+            Happening::Opening(number, opening) => self.core.provide_opening(now, number, opening),
             Happening::Timer => self.core.handle_timeout(now),
         }
     }

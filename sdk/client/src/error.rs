@@ -1,7 +1,8 @@
 //! What can go wrong, by who is to blame; each says how far it came and what to do.
 
 use crate::remedy;
-use readywire_protocol::client::{ClientState, End, Rejection};
+use readywire_protocol::client::{ClientState, End, READY_MESSAGE, Rejection};
+use readywire_protocol::close;
 use std::fmt;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub enum ConnectError {
         pending: Vec<String>,
         /// Why the last attempt ended, if one did.
         reason: Option<String>,
+        /// The close code of that attempt.
+        code: Option<u16>,
     },
     /// The server, or the token provider, made it pointless to go on.
     Closed(End),
@@ -59,6 +62,10 @@ impl ConnectError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Misuse { .. } => "Mend the call.",
+            Self::Timeout { pending, .. } if pending.iter().any(|pending| pending == READY_MESSAGE) => remedy::RULE,
+            Self::Timeout { stage: ClientState::Connecting, code: Some(close::NOT_READY_IN_TIME), .. } => {
+                remedy::UNCONFIRMED
+            }
             Self::Timeout { .. } => "Allow more time, or look at the server's log for what the last stage waits for.",
             Self::Closed(end) => remedy::remedy(end),
         }

@@ -38,7 +38,7 @@ pub(crate) struct Reader<T> {
 
 impl<T> Reader<T> {
     /// Whether the reader still reads.
-    fn push(&mut self, item: T) -> bool {
+    pub(crate) fn push(&mut self, item: T) -> bool {
         match self.items.try_send(item) {
             Ok(()) => true,
             Err(error) => {
@@ -102,26 +102,15 @@ impl Front {
     }
 
     fn changed(&mut self, change: StateChange) {
-        let StateChange { state, previous, attempt, code, .. } = &change;
-        tracing::info!(
-            state = state.name(),
-            previous = previous.name(),
-            attempt,
-            code,
-            pending = change.pending.join(","),
-            reason = change.reason.as_deref().unwrap_or_default(),
-            "state"
-        );
-        match self.state.write() {
-            Ok(mut state) => *state = change.clone(),
-            Err(poisoned) => *poisoned.into_inner() = change.clone(),
-        }
+        note(&self.state, &change);
         // Whoever does not read for a thousand changes has gone away.
         self.followers.retain_mut(|follower| follower.try_send(change.clone()).is_ok());
     }
 
     fn settled(&mut self, handle: u64, outcome: Outcome) {
         let result = match outcome {
+            // Written, and nobody acknowledges: that is for existing servers alone.
+            Outcome::Written { .. } => Err(SendError::Unknown { code: "not_acknowledged".to_owned() }),
             Outcome::Acknowledged { id } => Ok(Acknowledged { id }),
             Outcome::Refused(rejection) => Err(SendError::refused(rejection, self.stage())),
             Outcome::Expired => Err(SendError::Expired),
@@ -208,6 +197,8 @@ impl EventSink for Front {
             ClientEvent::Message { offset, event, payload } => {
                 self.message(Message { offset, event, json: payload.text().unwrap_or_default().to_owned() });
             }
+            // Only existing servers send bare text.
+            ClientEvent::Text(_) => {}
             ClientEvent::Answer(part) => return self.answered(part),
             ClientEvent::Closed(end) => {
                 tracing::info!(code = end.code, reason = end.reason, "closed");
@@ -217,6 +208,24 @@ impl EventSink for Front {
             }
         }
         None
+    }
+}
+
+/// Logs a change, and keeps it for whoever asks.
+pub(crate) fn note(known: &RwLock<StateChange>, change: &StateChange) {
+    let StateChange { state, previous, attempt, code, .. } = change;
+    tracing::info!(
+        state = state.name(),
+        previous = previous.name(),
+        attempt,
+        code,
+        pending = change.pending.join(","),
+        reason = change.reason.as_deref().unwrap_or_default(),
+        "state"
+    );
+    match known.write() {
+        Ok(mut known) => *known = change.clone(),
+        Err(poisoned) => *poisoned.into_inner() = change.clone(),
     }
 }
 

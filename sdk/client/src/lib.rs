@@ -22,6 +22,8 @@
 //! goes away, the next connection is ready before the old one is let go, and sends go on meanwhile. The same API works natively
 //! and in a page; in a page, futures are not `Send`. The rules are in the specification, `PROTOCOL.md`, whose clauses
 //! the documentation names.
+//!
+//! A server that does not speak this protocol is used through [`existing`].
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -42,6 +44,8 @@ mod driver;
 pub mod engine;
 #[cfg(feature = "api")]
 mod error;
+#[cfg(feature = "api")]
+pub mod existing;
 #[cfg(feature = "api")]
 mod front;
 #[cfg(feature = "api")]

@@ -3,7 +3,8 @@
 use readywire::engine::{Direction, EventSink, Question};
 use readywire::{clock, remedy};
 use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, Rejection, StateChange};
-use readywire_protocol::json::{ObjectWriter, Payload};
+use readywire_protocol::close::CloseFrame;
+use readywire_protocol::json::ObjectWriter;
 use readywire_protocol::time::milliseconds;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -13,7 +14,7 @@ extern "C" {
     pub type Listener;
 
     #[wasm_bindgen(method, catch)]
-    fn call(this: &Listener, context: &JsValue, event: &str, payload: Option<&str>) -> Result<(), JsValue>;
+    fn call(this: &Listener, context: &JsValue, event: &str, payload: Option<&str>) -> Result<bool, JsValue>;
 }
 
 /// What is told without the core.
@@ -35,9 +36,10 @@ impl Sink {
         Self { on_event, frames, state: ClientState::Connecting }
     }
 
-    fn tell(&self, event: ObjectWriter, payload: Option<&Payload>) {
+    /// Tells something; true if that was a question, and the answer is yes.
+    fn tell(&self, event: ObjectWriter, payload: Option<&str>) -> bool {
         // The TypeScript side catches what the application throws.
-        let _ = self.on_event.call(&JsValue::NULL, &event.finish(), payload.and_then(Payload::text));
+        self.on_event.call(&JsValue::NULL, &event.finish(), payload).unwrap_or_default()
     }
 
     fn state(&mut self, change: StateChange) {
@@ -62,6 +64,7 @@ impl Sink {
             handle,
             match &outcome {
                 Outcome::Acknowledged { .. } => "acknowledged",
+                Outcome::Written { .. } => "written",
                 Outcome::Refused(_) => "refused",
                 Outcome::Expired => "expired",
                 Outcome::Unknown { .. } => "unknown",
@@ -69,6 +72,7 @@ impl Sink {
         );
         match outcome {
             Outcome::Acknowledged { id } => event.integer("id", id),
+            Outcome::Written { attempt } => event.integer("attempt", attempt),
             Outcome::Refused(rejection) => {
                 event.string("code", &rejection.code);
                 event.string("message", &rejection.message);
@@ -97,7 +101,7 @@ impl Sink {
             }
             None => event.raw("error", "null"),
         }
-        self.tell(event, Some(&part.payload));
+        self.tell(event, part.payload.text());
     }
 
     fn closed(&self, end: &End) {
@@ -167,12 +171,25 @@ impl EventSink for Sink {
                 let mut event = ObjectWriter::typed("message");
                 event.integer("offset", offset);
                 event.string("event", &name);
-                self.tell(event, Some(&payload));
+                self.tell(event, payload.text());
+            }
+            ClientEvent::Text(text) => {
+                self.tell(ObjectWriter::typed("text"), Some(&text));
             }
             ClientEvent::Answer(part) => self.answer(&part),
             ClientEvent::Closed(end) => self.closed(&end),
         }
         None
+    }
+
+    fn says_ready(&mut self, text: &str) -> bool {
+        self.tell(ObjectWriter::typed("rule"), Some(text))
+    }
+
+    fn stops(&mut self, frame: &CloseFrame) -> bool {
+        let mut event = ObjectWriter::typed("stop");
+        event.integer("code", u64::from(frame.code));
+        self.tell(event, Some(&frame.reason))
     }
 
     fn frame(&mut self, direction: Direction, text: &str) {

@@ -13,10 +13,10 @@ use events::{Listener, Request, Sink};
 use options::Options;
 use page::Page;
 use readywire::clock;
-use readywire::engine::{Happening, Input, Question};
-use readywire_protocol::client::{Client, SendOptions, TokenFailure};
+use readywire::engine::{Happening, Input, Machine, Question};
+use readywire_protocol::client::{Client, Existing, SendOptions, TokenFailure};
 use readywire_protocol::frame::Auth;
-use readywire_protocol::json::Payload;
+use readywire_protocol::json::{Object, Payload};
 use readywire_protocol::time::Duration;
 use std::rc::Rc;
 use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
@@ -45,12 +45,13 @@ impl RawClient {
     /// Begins to connect. The options are a JSON text.
     #[wasm_bindgen(constructor)]
     pub fn new(url: String, options: &str, on_event: Listener) -> RawClient {
-        let Options { config, frames, carried } = Options::parse(&url, options);
-        let client = match carried {
-            Some((carried, answers)) => Client::carry_on(config, clock::seed(), carried, &answers),
-            None => Client::new(config, clock::seed()),
+        let Options { config, frames, carried, existing } = Options::parse(&url, options);
+        let core = match (existing, carried) {
+            (Some(server), _) => Machine::from(Existing::new(config, server, clock::seed())),
+            (None, Some((carried, answers))) => Client::carry_on(config, clock::seed(), carried, &answers).into(),
+            (None, None) => Client::new(config, clock::seed()).into(),
         };
-        RawClient { page: Page::open(client, url, Sink::new(on_event, frames)) }
+        RawClient { page: Page::open(core, url, Sink::new(on_event, frames)) }
     }
 
     /// Answers a `token` event: the token, if there is one.
@@ -80,18 +81,23 @@ impl RawClient {
     ) {
         let handle = handle as u64;
         self.give(match Payload::parse(payload) {
-            Ok(payload) => {
-                let options = SendOptions {
-                    answer: flags & FLAG_ANSWER != 0,
-                    fail_fast: flags & FLAG_FAIL_FAST != 0,
-                    // Zero stands for "no limit of its own".
-                    expire_after: Some(milliseconds(expire_after_ms)).filter(|age| !age.is_zero()),
-                    key,
-                };
-                Input::Send { handle, event, payload, options }
-            }
+            Ok(payload) => Input::Send { handle, event, payload, options: send_options(flags, expire_after_ms, key) },
             Err(error) => Input::Sink(Request::Refuse { handle, message: error.found }),
         });
+    }
+
+    /// Answers a `token` event at an existing server: `{"messages": [...]}`.
+    #[wasm_bindgen(js_name = provideOpening)]
+    pub fn provide_opening(&self, number: f64, messages: &str) {
+        let messages = Object::parse(messages).and_then(|object| object.strings("messages"));
+        self.page.happened(Happening::Opening(number as u64, messages.map_err(|error| error.found.into())));
+    }
+
+    /// Gives a message for an existing server to the client.
+    #[wasm_bindgen(js_name = sendText)]
+    pub fn send_text(&self, handle: f64, text: String, flags: u32, expire_after_ms: f64) {
+        let options = send_options(flags, expire_after_ms, None);
+        self.give(Input::Text { handle: handle as u64, text, options });
     }
 
     /// Stops an answer; idempotent.
@@ -128,6 +134,16 @@ impl Drop for RawClient {
 /// The question that a `token` event asked.
 fn question(number: f64, flags: u32) -> Question {
     if flags & FLAG_REFRESH != 0 { Question::Refresh(number as u64) } else { Question::Attempt(number as u64) }
+}
+
+fn send_options(flags: u32, expire_after_ms: f64, key: Option<String>) -> SendOptions {
+    SendOptions {
+        answer: flags & FLAG_ANSWER != 0,
+        fail_fast: flags & FLAG_FAIL_FAST != 0,
+        // Zero stands for "no limit of its own".
+        expire_after: Some(milliseconds(expire_after_ms)).filter(|age| !age.is_zero()),
+        key,
+    }
 }
 
 /// A number that comes from the application: what is negative or no number is zero, what is longer than a year is a year.

@@ -1,6 +1,6 @@
 //! What `connect` was told: one JSON object of whole numbers, booleans and names. What is left out has the core's default.
 
-use readywire_protocol::client::Carried;
+use readywire_protocol::client::{Carried, ExistingServer};
 use readywire_protocol::config::ClientConfig;
 use readywire_protocol::json::Object;
 use readywire_protocol::time::Duration;
@@ -11,6 +11,8 @@ pub(crate) struct Options {
     pub(crate) frames: bool,
     /// The session that another client has left, and the handle and id of each answer that goes on.
     pub(crate) carried: Option<(Carried, Vec<(u64, u64)>)>,
+    /// How to use a server that does not speak the protocol, if that is the mode.
+    pub(crate) existing: Option<ExistingServer>,
 }
 
 impl Options {
@@ -28,6 +30,7 @@ impl Options {
             ("backoffBaseMs", &mut config.backoff_base),
             ("backoffCapMs", &mut config.backoff_cap),
             ("connectTimeoutMs", &mut config.connect_timeout),
+            ("readyMessageTimeoutMs", &mut config.stage_timeout),
         ] {
             if let Ok(Some(value)) = options.integer(name) {
                 *field = Duration::from_millis(value);
@@ -42,6 +45,10 @@ impl Options {
         let answers = options.integers("carriedAnswers").unwrap_or_default();
         let answers = answers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
         let carried = options.string("carried").ok().flatten().and_then(|text| Carried::parse(&text));
-        Self { frames: flag("frames"), carried: carried.map(|carried| (carried, answers)), config }
+        let existing = flag("existing").then(|| ExistingServer {
+            protocols: options.strings("protocols").unwrap_or_default(),
+            confirms: flag("confirms"),
+        });
+        Self { frames: flag("frames"), carried: carried.map(|carried| (carried, answers)), existing, config }
     }
 }

@@ -2,8 +2,7 @@
 
 use crate::alarm::Alarm;
 use crate::events::{Request, Sink};
-use readywire::engine::{Engine, Happening, Input, Next};
-use readywire_protocol::client::Client;
+use readywire::engine::{Engine, Happening, Input, Machine, Next};
 use readywire_protocol::time::Instant;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -18,7 +17,7 @@ pub(crate) struct Page {
 
 impl Page {
     /// Begins to connect.
-    pub(crate) fn open(core: Client, url: String, sink: Sink) -> Rc<Self> {
+    pub(crate) fn open(core: Machine, url: String, sink: Sink) -> Rc<Self> {
         let page = Rc::new_cyclic(|page: &Weak<Self>| {
             let (sockets, timer) = (page.clone(), page.clone());
             let sender = Rc::new(move |number, event| happened(&sockets, Happening::Socket(number, event)));

@@ -2,6 +2,16 @@
 
 export type { OpenAnswer } from "./carry.js";
 export { Client } from "./client.js";
+export { ExistingClient, UnconfirmedClient } from "./existing.js";
+export type {
+  ConfirmedState,
+  ExistingEvents,
+  ExistingOptions,
+  ExistingStateChange,
+  UnconfirmedOptions,
+  UnconfirmedState,
+  Written,
+} from "./existing.js";
 export {
   AnswerError,
   ClosedError,

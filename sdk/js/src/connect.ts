@@ -2,14 +2,43 @@ import { Keeper } from "./carry.js";
 import { Client } from "./client.js";
 import { ConnectError, ReadywireError, describeStage } from "./errors.js";
 import type { Loader, RawClientConstructor } from "./raw.js";
-import type { ConnectOptions, EventMapOf } from "./types.js";
+import type { ConnectOptions, EventMapOf, State } from "./types.js";
 
 /** `connect`, over whatever brings the wasm module. */
-export async function connectWith<M extends EventMapOf<M>>(
+export function connectWith<M extends EventMapOf<M>>(
   load: Loader,
   url: string | URL,
   options: ConnectOptions<M>,
 ): Promise<Client<M>> {
+  return connectThrough(
+    load,
+    url,
+    options,
+    async (constructor, address) => {
+      const keeper = options.carryOver === undefined ? null : await Keeper.open(options.carryOver, address);
+      return Client.open<M>(constructor, address, options, keeper);
+    },
+    (client) => client.ready(),
+  );
+}
+
+/** What an attempt needs of whichever client it is for. */
+interface Connecting {
+  readonly lastStage: State;
+  readonly lastPending: string[];
+  close(options: { deadlineMs: number }): Promise<void>;
+}
+
+type AttemptOptions = Pick<ConnectOptions, "signal" | "readyTimeoutMs" | "resolveWhen" | "wasm">;
+
+/** Loads the module, opens a client, and waits until it is ready. */
+export async function connectThrough<C extends Connecting>(
+  load: Loader,
+  url: string | URL,
+  options: AttemptOptions,
+  open: (constructor: RawClientConstructor, address: string) => C | Promise<C>,
+  ready: (client: C) => Promise<void>,
+): Promise<C> {
   const address = webSocketAddress(url);
   options.signal?.throwIfAborted();
   // Ends with the attempt, whereas the application's signal goes on to govern the client.
@@ -20,13 +49,12 @@ export async function connectWith<M extends EventMapOf<M>>(
     options.readyTimeoutMs === undefined
       ? undefined
       : setTimeout(() => attempt.abort(new DOMException("not ready in time", "TimeoutError")), options.readyTimeoutMs);
-  let client: Client<M> | undefined;
+  let client: C | undefined;
   try {
     const constructor = await unlessAborted(loadModule(load, options), attempt.signal, undefined);
-    const keeper = options.carryOver === undefined ? null : await Keeper.open(options.carryOver, address);
+    client = await open(constructor, address);
     attempt.signal.throwIfAborted();
-    client = Client.open<M>(constructor, address, options, keeper);
-    if (options.resolveWhen !== "dialling") await unlessAborted(client.ready(), attempt.signal, client);
+    if (options.resolveWhen !== "dialling") await unlessAborted(ready(client), attempt.signal, client);
     return client;
   } catch (error) {
     void client?.close({ deadlineMs: 0 });
@@ -37,10 +65,7 @@ export async function connectWith<M extends EventMapOf<M>>(
   }
 }
 
-async function loadModule<M extends EventMapOf<M>>(
-  load: Loader,
-  options: ConnectOptions<M>,
-): Promise<RawClientConstructor> {
+async function loadModule(load: Loader, options: AttemptOptions): Promise<RawClientConstructor> {
   try {
     return await load(options.wasm);
   } catch (error) {
@@ -58,10 +83,10 @@ async function loadModule<M extends EventMapOf<M>>(
 }
 
 /** Waits, but not longer than the signal allows. A timeout names how far it came; other reasons stand for themselves. */
-async function unlessAborted<T, M extends EventMapOf<M>>(
+async function unlessAborted<T>(
   work: Promise<T>,
   signal: AbortSignal,
-  client: Client<M> | undefined,
+  client: Connecting | undefined,
 ): Promise<T> {
   let stop!: () => void;
   const aborted = new Promise<void>((resolve) => (stop = resolve));
@@ -81,7 +106,7 @@ async function unlessAborted<T, M extends EventMapOf<M>>(
   return work;
 }
 
-function abortError<M extends EventMapOf<M>>(reason: unknown, client: Client<M> | undefined): unknown {
+function abortError(reason: unknown, client: Connecting | undefined): unknown {
   if ((reason as { name?: unknown } | undefined)?.name !== "TimeoutError") return reason;
   const stage = client?.lastStage ?? "connecting";
   const pending = client?.lastPending ?? [];

@@ -2,6 +2,8 @@
 
 import type { Client } from "./client.js";
 import { connectWith } from "./connect.js";
+import { connectExistingWith } from "./existing.js";
+import type { ExistingClient, ExistingOptions, UnconfirmedClient, UnconfirmedOptions } from "./existing.js";
 import { load } from "./load.inline.js";
 import type { ConnectOptions, EventMap, EventMapOf } from "./types.js";
 
@@ -17,4 +19,23 @@ export function connect<M extends EventMapOf<M> = EventMap>(
   options: ConnectOptions<M> = {},
 ): Promise<Client<M>> {
   return connectWith(load, url, options);
+}
+
+/**
+ * Connects to a server that does not speak the protocol, and resolves once `readyWhen` has recognised its own word that it
+ * is ready; without a `readyWhen`, once the socket is open, as an `UnconfirmedClient`: then nobody knows.
+ */
+export function connectExisting<In = string, Out = string>(
+  url: string | URL,
+  options: ExistingOptions<In, Out>,
+): Promise<ExistingClient<In, Out>>;
+export function connectExisting<In = string, Out = string>(
+  url: string | URL,
+  options?: UnconfirmedOptions<In, Out>,
+): Promise<UnconfirmedClient<In, Out>>;
+export function connectExisting<In, Out>(
+  url: string | URL,
+  options: ExistingOptions<In, Out> | UnconfirmedOptions<In, Out> = {},
+): Promise<unknown> {
+  return connectExistingWith(load, url, options);
 }

@@ -31,6 +31,6 @@ export function engineOptions<M extends EventMapOf<M>>(
 }
 
 /** What is negative or no number counts as left out; infinity is the largest number that can be told. */
-function whole(value: number | undefined): number | undefined {
+export function whole(value: number | undefined): number | undefined {
   return value !== undefined && value >= 0 ? Math.trunc(Math.min(value, Number.MAX_SAFE_INTEGER)) : undefined;
 }

@@ -36,6 +36,10 @@ export interface RawClient {
     expireAfterMs: number,
     key: string | undefined,
   ): void;
+  /** Answers a `token` event at an existing server: a JSON text with the opening `messages`. */
+  provideOpening(number: number, messages: string): void;
+  /** A message for an existing server. */
+  sendText(handle: number, text: string, flags: number, expireAfterMs: number): void;
   /** Stops an answer; idempotent. */
   cancel(handle: number): void;
   /** Gives a send up: withdrawn if it was never written, unknown if it was. */
@@ -50,7 +54,8 @@ export type RawClientConstructor = new (
   url: string,
   /** As `engineOptions` writes them. */
   options: string,
-  onEvent: (json: string, payload: string | undefined) => void,
+  /** Answers the questions `rule` and `stop`. */
+  onEvent: (json: string, payload: string | undefined) => boolean | void,
 ) => RawClient;
 
 /** Starts the wasm module once, and gives its class. */
@@ -79,6 +84,12 @@ export type RawEvent =
   | RawSendEvent
   | { type: "message"; offset: number; event: string }
   | RawAnswerEvent
+  /** A message of an existing server, as it came. */
+  | { type: "text" }
+  /** Whether that message of an existing server says that it is ready. */
+  | { type: "rule" }
+  /** Whether that end of an existing server's connection is for good; the reason is the payload. */
+  | { type: "stop"; code: number }
   /** Tokens and all: not to be shown as it is. */
   | { type: "frame"; direction: "in" | "out"; text: string }
   | RawClosedEvent;
@@ -86,8 +97,10 @@ export type RawEvent =
 export interface RawSendEvent {
   type: "send";
   handle: number;
-  state: SendState;
+  /** `written`: at an existing server. */
+  state: SendState | "written";
   id?: number | null;
+  attempt?: number;
   code?: string | null;
   message?: string | null;
   retry?: boolean | null;

@@ -40,7 +40,8 @@ export abstract class Send {
 
   /** Takes a step of its life from the engine. */
   advance(step: RawSendEvent): void {
-    if (this.decided) return;
+    // Written, and no more, is what existing servers know; they have sends of their own.
+    if (this.decided || step.state === "written") return;
     this.state = step.state;
     // What is held was refused under the id that it had.
     this.id = step.state === "held" ? null : (step.id ?? this.id);

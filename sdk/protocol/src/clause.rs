@@ -334,4 +334,18 @@ clauses! {
         "`retry_after_ms` outranks the backoff, up to 5 min."
     BinaryEnvelope "binary.envelope" Must Both Binary
         "A binary message is an envelope of a frame and its payload, and only after both sides listed it."
+    ExistingMode "existing.mode" Must Client Core
+        "A server without this protocol is spoken to only as the application chose, and in its own words alone."
+    ExistingOpening "existing.opening" Must Client Core
+        "The application gives the opening messages anew before each attempt; they come first on each connection."
+    ExistingGate "existing.gate" Must Client Core
+        "Nothing but the opening leaves before the application's rule has said ready on this very connection."
+    ExistingTimeout "existing.timeout" Must Client Core
+        "A rule that does not say ready in time ends the connection, and the reason names what was seen last."
+    ExistingUnconfirmed "existing.unconfirmed" Must Client Core
+        "Without a rule sends go out at the open socket, and the state is `unconfirmed`, never ready."
+    ExistingOutcome "existing.outcome" Must Client Core
+        "A send is written, refused or expired, once; none is acknowledged, and none is written twice."
+    ExistingClose "existing.close" Must Client Core
+        "Close codes of such a server are its own: every end is retried with backoff, unless the application says stop."
 }

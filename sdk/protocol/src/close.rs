@@ -145,11 +145,16 @@ impl CloseFrame {
 /// The longest start of `reason` that a close frame can carry: 123 bytes of UTF-8, cut on a character boundary (clause
 /// `close.reason_length`).
 pub fn cut_reason(reason: &str) -> &str {
-    let mut end = reason.len().min(123);
-    while !reason.is_char_boundary(end) {
+    cut(reason, 123)
+}
+
+/// The longest start of `text` within so many bytes, cut on a character boundary.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    reason.get(..end).unwrap_or_default()
+    text.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod existing;
 mod log;
 mod options;
 mod run;
@@ -35,7 +36,11 @@ pub async fn serve(mut orders: UnboundedReceiver<String>, reports: UnboundedSend
                 let (sender, receiver) = mpsc::unbounded_channel();
                 let reports = run::Reports::new(id, reports.clone());
                 runs.insert(id.to_owned(), sender);
-                tokio::spawn(run::run(order, receiver, reports));
+                if order["existing"].is_object() {
+                    tokio::spawn(existing::run(order, receiver, reports));
+                } else {
+                    tokio::spawn(run::run(order, receiver, reports));
+                }
             }
             _ => {
                 if let Some(run) = runs.get(id) {

@@ -27,17 +27,17 @@ impl Reports {
         Self { run: run.to_owned(), lines }
     }
 
-    fn tell(&self, on: &str, mut report: Value) {
+    pub(crate) fn tell(&self, on: &str, mut report: Value) {
         report["run"] = json!(self.run);
         report["on"] = json!(on);
         let _ = self.lines.send(report.to_string());
     }
 
-    fn trouble(&self, why: &str) {
+    pub(crate) fn trouble(&self, why: &str) {
         self.tell("trouble", json!({ "why": why }));
     }
 
-    fn closed(&self, end: &End) {
+    pub(crate) fn closed(&self, end: &End) {
         self.tell(
             "closed",
             json!({
@@ -51,7 +51,7 @@ impl Reports {
         );
     }
 
-    fn state(&self, change: &StateChange) {
+    pub(crate) fn state(&self, change: &StateChange) {
         self.tell(
             "state",
             json!({
@@ -59,6 +59,7 @@ impl Reports {
                 "pending": change.pending,
                 "impaired": change.impaired,
                 "attempt": change.attempt,
+                "code": change.code,
             }),
         );
     }
@@ -89,7 +90,7 @@ impl Reports {
 
 /// What the provider does when it is asked for a token.
 #[derive(Clone)]
-enum Token {
+pub(crate) enum Token {
     Give(String),
     Fail(TokenFailure),
     Keep,
@@ -102,15 +103,8 @@ pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, repo
         let (token, reports) = (token.clone(), reports.clone());
         move |reason| {
             let reason = if reason == TokenReason::Refresh { "refresh" } else { "connect" };
-            reports.tell("token", json!({ "reason": reason }));
-            let token = token.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            async move {
-                match token {
-                    Token::Give(token) => Ok(Credential::Bearer(token)),
-                    Token::Fail(failure) => Err(failure),
-                    Token::Keep => pending().await,
-                }
-            }
+            let token = asked(&token, &reports, reason);
+            async move { token.await.map(Credential::Bearer) }
         }
     });
     let url = text(&order["url"]);
@@ -165,7 +159,24 @@ pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, repo
     }
 }
 
-fn provide(token: &Mutex<Token>, order: &Value) {
+/// What the provider gives when it is asked.
+pub(crate) fn asked(
+    token: &Mutex<Token>,
+    reports: &Reports,
+    reason: &str,
+) -> impl Future<Output = Result<String, TokenFailure>> + use<> {
+    reports.tell("token", json!({ "reason": reason }));
+    let token = token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    async move {
+        match token {
+            Token::Give(token) => Ok(token),
+            Token::Fail(failure) => Err(failure),
+            Token::Keep => pending().await,
+        }
+    }
+}
+
+pub(crate) fn provide(token: &Mutex<Token>, order: &Value) {
     let next = match (&order["token"], &order["fail"]) {
         (Value::String(token), _) => Token::Give(token.clone()),
         (_, Value::String(why)) => Token::Fail(TokenFailure { message: why.clone(), fatal: order["final"] == true }),
@@ -174,7 +185,7 @@ fn provide(token: &Mutex<Token>, order: &Value) {
     *token.lock().unwrap_or_else(PoisonError::into_inner) = next;
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
@@ -332,7 +343,7 @@ fn read(reports: &Reports, handle: u64, answer: &mut Answer<Value>, context: &mu
     }
 }
 
-fn send_options(order: &Value) -> SendOptions {
+pub(crate) fn send_options(order: &Value) -> SendOptions {
     let mut options = SendOptions::new();
     if order["policy"] == "fail_fast" {
         options = options.fail_fast();

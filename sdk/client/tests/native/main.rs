@@ -5,6 +5,7 @@ mod answers;
 mod cluster;
 mod connecting;
 mod cuts;
+mod existing;
 mod handover;
 mod sends;
 mod server;

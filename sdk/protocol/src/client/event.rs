@@ -11,7 +11,8 @@ use crate::time::{Duration, Instant};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub enum Command {
-    /// Ask the application for a token, then call `Client::provide_token` with the same number.
+    /// Ask the application for a token, then call `Client::provide_token` with the same number; or for the opening
+    /// messages, then call `Existing::provide_opening`.
     AskToken {
         /// The attempt that needs it.
         number: u64,
@@ -96,6 +97,8 @@ pub enum ClientEvent {
         /// Opaque JSON.
         payload: Payload,
     },
+    /// A message of a server that does not speak this protocol, as it came.
+    Text(String),
     /// A part of an answer.
     Answer(AnswerPart),
     /// It is over, exactly once.
@@ -134,6 +137,9 @@ pub enum ClientState {
     ProcessingReady,
     /// As before, but for the services in `impaired`.
     Degraded,
+    /// The socket is open to a server that has no way to say that it is ready: sends go out, and nothing is confirmed
+    /// (clause `existing.unconfirmed`).
+    Unconfirmed,
     /// Over.
     Closed,
 }
@@ -148,11 +154,12 @@ impl ClientState {
             ClientState::ServicesReady => "services_ready",
             ClientState::ProcessingReady => "processing_ready",
             ClientState::Degraded => "degraded",
+            ClientState::Unconfirmed => "unconfirmed",
             ClientState::Closed => "closed",
         }
     }
 
-    /// Whether sends go out now.
+    /// Whether the server has confirmed that it will process the next message.
     pub const fn is_ready(self) -> bool {
         matches!(self, ClientState::ProcessingReady | ClientState::Degraded)
     }
@@ -202,6 +209,11 @@ pub enum Outcome {
     Acknowledged {
         /// Its id on the wire.
         id: u64,
+    },
+    /// It was handed to the socket of a server that acknowledges nothing (clause `existing.outcome`).
+    Written {
+        /// The attempt whose connection it was written on. When that has ended, nobody can tell what became of it.
+        attempt: u64,
     },
     /// It was not taken, and never will be.
     Refused(Rejection),

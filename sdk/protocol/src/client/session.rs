@@ -12,6 +12,8 @@ mod inbound;
 mod readiness;
 mod refresh;
 
+pub(super) use announcing::announce;
+
 use super::address;
 use super::backoff::Backoff;
 use super::carried::Carried;

@@ -385,6 +385,7 @@ impl Near {
 pub(crate) fn named(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Acknowledged { id } => format!("acknowledged {id}"),
+        Outcome::Written { attempt } => format!("written {attempt}"),
         Outcome::Refused(Rejection { code, .. }) => format!("refused {code}"),
         Outcome::Expired => "expired".to_owned(),
         Outcome::Unknown { code } => format!("unknown {code}"),

@@ -180,6 +180,7 @@ impl Watch {
                     self.saw(Sight::AnswerBeforeAck);
                 }
             }
+            Outcome::Written { .. } => self.require(false, "only existing servers acknowledge nothing", String::new),
             Outcome::Expired => {
                 self.saw(Sight::Expired);
                 let age = offer.options.expire_after.map_or(self.queue_age, |age| age.min(self.queue_age));

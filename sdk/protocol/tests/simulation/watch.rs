@@ -314,6 +314,7 @@ impl Watch {
                 return self.settled(*handle, outcome);
             }
             ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text().unwrap_or_default()),
+            ClientEvent::Text(_) => self.require(false, "only existing servers send bare text", String::new),
             ClientEvent::Answer(part) => self.part(part),
             ClientEvent::Closed(end) => {
                 if self.closing.is_none() {

@@ -11,10 +11,9 @@ impl Client {
             _ => None,
         };
         let ended = self.ended_with.as_ref().filter(|_| connection.is_none());
-        let mut change = StateChange {
+        let change = StateChange {
             state,
-            // As it was told last, so that only what is new makes a difference.
-            previous: self.announced.as_ref().map_or(state, |announced| announced.previous),
+            previous: state,
             pending: connection.map_or_else(Vec::new, |connection| connection.pending.clone()),
             impaired: connection.map_or_else(Vec::new, |connection| connection.impaired.clone()),
             reason: match (connection, ended) {
@@ -28,11 +27,23 @@ impl Client {
             retry_at: waiting,
             code: ended.map(|(code, _)| *code),
         };
-        if self.announced.as_ref() != Some(&change) {
-            change.previous = self.announced.as_ref().map_or(ClientState::Connecting, |announced| announced.state);
-            self.announced = Some(change.clone());
-            self.events.push(ClientEvent::State(change));
-        }
+        announce(&mut self.announced, change, &mut self.events);
         self.carry();
+    }
+}
+
+/// Tells `change`, unless nothing in it is new.
+pub(in crate::client) fn announce(
+    announced: &mut Option<StateChange>,
+    mut change: StateChange,
+    events: &mut Queue<ClientEvent>,
+) {
+    let before = announced.as_ref();
+    // As it was told last, so that only what is new makes a difference.
+    change.previous = before.map_or(change.state, |announced| announced.previous);
+    if before != Some(&change) {
+        change.previous = before.map_or(ClientState::Connecting, |announced| announced.state);
+        *announced = Some(change.clone());
+        events.push(ClientEvent::State(change));
     }
 }

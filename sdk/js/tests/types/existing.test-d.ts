@@ -1,0 +1,40 @@
+// Checked by the compiler alone: each `@ts-expect-error` is an error if the line below it is none.
+
+import { connectExisting } from "../../src/index.js";
+import type { ExistingClient, UnconfirmedClient, Written } from "../../src/index.js";
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function same<A, B>(_same: Same<A, B>): void {}
+
+interface In {
+  type: string;
+}
+interface Out {
+  type: "connection_init" | "subscribe";
+}
+
+export async function typed(): Promise<void> {
+  const client = await connectExisting<In, Out>("wss://example.org/graphql", {
+    protocols: ["graphql-transport-ws"],
+    opening: async () => [{ type: "connection_init" }],
+    encode: JSON.stringify,
+    decode: (text) => JSON.parse(text) as In,
+    readyWhen: (message) => message.type === "connection_ack",
+  });
+  same<typeof client, ExistingClient<In, Out>>(true);
+  same<typeof client.state, "connecting" | "processing_ready" | "closed">(true);
+  await client.ready();
+  const written = await client.send({ type: "subscribe" });
+  same<typeof written, Written>(true);
+  same<typeof written.acknowledged, false>(true);
+  // @ts-expect-error: a message of another shape
+  await client.send("subscribe");
+
+  const unconfirmed = await connectExisting("wss://example.org/chat");
+  same<typeof unconfirmed, UnconfirmedClient>(true);
+  same<typeof unconfirmed.state, "connecting" | "unconfirmed" | "closed">(true);
+  // @ts-expect-error: nobody knows when it is ready
+  await unconfirmed.ready();
+  // @ts-expect-error: a time for a ready message, and no rule that would know it
+  await connectExisting("wss://example.org/chat", { readyMessageTimeoutMs: 5000 });
+}
