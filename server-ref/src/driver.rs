@@ -244,7 +244,7 @@ impl Driver {
     fn inbound(&mut self, inbound: Inbound) {
         match inbound {
             Inbound::Text(text) => self.core.handle_message(self.hub.now(), &text),
-            Inbound::Binary => self.core.handle_binary(),
+            Inbound::Binary(message) => self.core.handle_binary(self.hub.now(), message.into()),
             Inbound::Oversize => self.core.handle_oversize(),
             Inbound::NotUtf8 => {
                 self.core.handle_violation(PeerMisbehaved::new(Clause::FrameMalformed, "a message that is not UTF-8"));

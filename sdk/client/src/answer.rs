@@ -2,10 +2,10 @@
 
 use crate::client::Link;
 use crate::error::{AnswerError, SlowConsumer};
+use crate::payload::FromPayload;
 use futures::Stream;
 use futures::channel::{mpsc, oneshot};
 use readywire_protocol::client::AnswerPart as CorePart;
-use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -45,7 +45,7 @@ impl<T> Answer<T> {
     }
 }
 
-impl<T: DeserializeOwned> Stream for Answer<T> {
+impl<T: FromPayload> Stream for Answer<T> {
     type Item = Result<AnswerPart<T>, AnswerError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -75,10 +75,9 @@ impl<T: DeserializeOwned> Stream for Answer<T> {
             // Nothing but the end.
             return Poll::Ready(None);
         }
-        let payload = serde_json::from_str(part.payload.text().unwrap_or_default());
-        Poll::Ready(Some(match payload {
+        Poll::Ready(Some(match T::from_payload(&part.payload) {
             Ok(payload) => Ok(AnswerPart { offset: part.offset, event: part.event, payload }),
-            Err(error) => Err(AnswerError::Payload { message: error.to_string() }),
+            Err(error) => Err(AnswerError::Payload { message: error.message }),
         }))
     }
 }

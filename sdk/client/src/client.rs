@@ -6,13 +6,12 @@ use crate::error::{AnswerError, SendError};
 use crate::front::{BUFFER, Reader, Request, current};
 use crate::messages::{Messages, SendChanges, States};
 use crate::options::SendOptions;
+use crate::payload::{FromPayload, IntoPayload};
 use crate::sending::{Outcome, Sending};
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use readywire_protocol::client::{ClientState, End, SendOptions as CoreOptions, StateChange};
 use readywire_protocol::json::Payload;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -74,13 +73,13 @@ impl Client {
 
     /// Sends a message, or lets it wait until the server is ready. Resolves when the server has taken it; otherwise the
     /// error says which one of the other outcomes it had.
-    pub fn send(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Sending {
+    pub fn send(&self, event: &str, payload: impl IntoPayload) -> Sending {
         self.send_with(event, payload, SendOptions::new())
     }
 
     /// As [`Client::send`], with options.
-    pub fn send_with(&self, event: &str, payload: &(impl Serialize + ?Sized), options: SendOptions) -> Sending {
-        let payload = match json(payload) {
+    pub fn send_with(&self, event: &str, payload: impl IntoPayload, options: SendOptions) -> Sending {
+        let payload = match payload.into_payload() {
             Ok(payload) => payload,
             Err(error) => return Sending::failed(error),
         };
@@ -95,7 +94,7 @@ impl Client {
     ///
     /// # Errors
     /// [`SendError::NotReady`], naming the stage.
-    pub fn try_send(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Result<Sending, SendError> {
+    pub fn try_send(&self, event: &str, payload: impl IntoPayload) -> Result<Sending, SendError> {
         let stage = self.state();
         if !stage.is_ready() {
             return Err(SendError::NotReady { stage });
@@ -112,31 +111,27 @@ impl Client {
     ///
     /// # Errors
     /// The send was not acknowledged, or the answer failed.
-    pub async fn request<T: DeserializeOwned>(
-        &self,
-        event: &str,
-        payload: &(impl Serialize + ?Sized),
-    ) -> Result<T, AnswerError> {
+    pub async fn request<T: FromPayload>(&self, event: &str, payload: impl IntoPayload) -> Result<T, AnswerError> {
         let part = self.stream(event, payload).next().await;
         part.unwrap_or(Err(AnswerError::Empty)).map(|part| part.payload)
     }
 
     /// Sends a message and streams its answer.
-    pub fn stream<T: DeserializeOwned>(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Answer<T> {
+    pub fn stream<T: FromPayload>(&self, event: &str, payload: impl IntoPayload) -> Answer<T> {
         self.stream_with(event, payload, SendOptions::new())
     }
 
     /// As [`Client::stream`], with options.
-    pub fn stream_with<T: DeserializeOwned>(
+    pub fn stream_with<T: FromPayload>(
         &self,
         event: &str,
-        payload: &(impl Serialize + ?Sized),
+        payload: impl IntoPayload,
         options: SendOptions,
     ) -> Answer<T> {
         let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
         let (mut items, parts) = mpsc::channel(BUFFER);
         let (slow, overflow) = oneshot::channel();
-        match json(payload) {
+        match payload.into_payload() {
             Ok(payload) => {
                 let reader = Reader { items, overflow: Some(slow) };
                 self.link.give(Input::Sink(Request::Answer { handle, reader }));
@@ -183,9 +178,4 @@ impl Client {
         // If the run loop is gone, so is the sink, and whoever waits is told that the client is closed.
         self.link.give(Input::Send { handle, event: event.to_owned(), payload, options });
     }
-}
-
-fn json(payload: &(impl Serialize + ?Sized)) -> Result<Payload, SendError> {
-    let text = serde_json::to_string(payload).map_err(|error| SendError::Misuse { message: error.to_string() })?;
-    Payload::parse(&text).map_err(|error| SendError::Misuse { message: error.to_string() })
 }

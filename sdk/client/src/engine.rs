@@ -11,6 +11,7 @@ use crate::clock;
 use crate::transport::{self, EventSender, Farewell, Socket, SocketEvent};
 use readywire_protocol::client::{ClientEvent, ClientState, Command, OpeningResult, SendOptions, TokenResult};
 use readywire_protocol::close::CloseFrame;
+use readywire_protocol::frame::envelope_text;
 use readywire_protocol::json::Payload;
 use readywire_protocol::time::{Duration, Instant};
 
@@ -112,8 +113,9 @@ pub trait EventSink {
         false
     }
 
-    /// A frame passed, for those who want to look at the wire.
-    fn frame(&mut self, _direction: Direction, _text: &str) {}
+    /// A frame passed, for those who want to look at the wire; with so many bytes of payload beside it, if it came in a
+    /// binary message.
+    fn frame(&mut self, _direction: Direction, _text: &str, _beside: Option<usize>) {}
 }
 
 /// What is left to do until the next [`Happening`].
@@ -174,9 +176,16 @@ impl<S: EventSink> Engine<S> {
                     self.sockets.push((number, socket));
                 }
                 Command::Transmit { number, text } => {
-                    self.sink.frame(Direction::Out, &text);
+                    self.sink.frame(Direction::Out, &text, None);
                     if let Some((_, socket)) = self.sockets.iter().find(|(open, _)| *open == number) {
                         socket.send(text);
+                    }
+                }
+                Command::TransmitBinary { number, message } => {
+                    let (text, payload) = envelope_text(&message);
+                    self.sink.frame(Direction::Out, text, Some(payload));
+                    if let Some((_, socket)) = self.sockets.iter().find(|(open, _)| *open == number) {
+                        socket.send_binary(message);
                     }
                 }
                 Command::Close { number, code, reason } => {
@@ -212,10 +221,14 @@ impl<S: EventSink> Engine<S> {
             Happening::Socket(number, event) => match event {
                 SocketEvent::Open(protocol) => self.core.handle_open(now, number, &protocol),
                 SocketEvent::Text(text) => {
-                    self.sink.frame(Direction::In, &text);
+                    self.sink.frame(Direction::In, &text, None);
                     self.core.handle_message(now, number, &text, |text| self.sink.says_ready(text));
                 }
-                SocketEvent::Binary => self.core.handle_binary(now, number),
+                SocketEvent::Binary(message) => {
+                    let (text, payload) = envelope_text(&message);
+                    self.sink.frame(Direction::In, text, Some(payload));
+                    self.core.handle_binary(now, number, message);
+                }
                 SocketEvent::Unreadable(misbehaved) => self.core.handle_violation(now, number, misbehaved),
                 SocketEvent::Closed(frame) => {
                     self.forget(number);

@@ -195,7 +195,7 @@ impl EventSink for Front {
             }
             ClientEvent::Settled { handle, outcome } => self.settled(handle, outcome),
             ClientEvent::Message { offset, event, payload } => {
-                self.message(Message { offset, event, json: payload.text().unwrap_or_default().to_owned() });
+                self.message(Message { offset, event, payload });
             }
             // Only existing servers send bare text.
             ClientEvent::Text(_) => {}

@@ -52,6 +52,8 @@ mod front;
 mod messages;
 #[cfg(feature = "api")]
 mod options;
+#[cfg(feature = "api")]
+mod payload;
 #[doc(hidden)]
 pub mod remedy;
 #[cfg(feature = "api")]
@@ -72,6 +74,7 @@ pub use self::{
     error::{AnswerError, ConnectError, SendError, SlowConsumer},
     messages::{Message, Messages, SendChanges, States},
     options::{Options, SendOptions},
+    payload::{Bytes, FromPayload, IntoPayload, Payload, PayloadError},
     sending::{Acknowledged, SendChange, SendState, Sending},
 };
 pub use readywire_protocol::client::{ClientState as State, End, StateChange, TokenFailure};

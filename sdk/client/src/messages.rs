@@ -1,11 +1,12 @@
 //! What comes without being asked for: messages, changes of state, and how sends go on.
 
 use crate::error::SlowConsumer;
+use crate::payload::{FromPayload, PayloadError};
 use crate::sending::SendChange;
 use futures::Stream;
 use futures::channel::mpsc;
 use readywire_protocol::client::StateChange;
-use serde::de::DeserializeOwned;
+use readywire_protocol::json::Payload as CorePayload;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -16,17 +17,26 @@ pub struct Message {
     pub offset: u64,
     /// What it is.
     pub event: String,
-    /// The payload, as JSON text.
-    pub json: String,
+    pub(crate) payload: CorePayload,
 }
 
 impl Message {
-    /// The payload.
+    /// The payload: any value that serde can read, or [`Bytes`](crate::Bytes).
     ///
     /// # Errors
     /// It is not of this type.
-    pub fn payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(&self.json)
+    pub fn payload<T: FromPayload>(&self) -> Result<T, PayloadError> {
+        T::from_payload(&self.payload)
+    }
+
+    /// The payload as JSON text; `None` if it is bytes.
+    pub fn json(&self) -> Option<&str> {
+        self.payload.text()
+    }
+
+    /// The payload as bytes; `None` if it is JSON.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.payload.bytes()
     }
 }
 

@@ -4,7 +4,7 @@ use readywire::engine::{Direction, EventSink, Question};
 use readywire::{clock, remedy};
 use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, Rejection, StateChange};
 use readywire_protocol::close::CloseFrame;
-use readywire_protocol::json::ObjectWriter;
+use readywire_protocol::json::{ObjectWriter, Payload};
 use readywire_protocol::time::milliseconds;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -15,6 +15,9 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn call(this: &Listener, context: &JsValue, event: &str, payload: Option<&str>) -> Result<bool, JsValue>;
+    // The TypeScript side sees the bytes where they are, and copies them before it comes back.
+    #[wasm_bindgen(method, catch, js_name = call)]
+    fn call_with_bytes(this: &Listener, context: &JsValue, event: &str, payload: &[u8]) -> Result<(), JsValue>;
 }
 
 /// What is told without the core.
@@ -40,6 +43,13 @@ impl Sink {
     fn tell(&self, event: ObjectWriter, payload: Option<&str>) -> bool {
         // The TypeScript side catches what the application throws.
         self.on_event.call(&JsValue::NULL, &event.finish(), payload).unwrap_or_default()
+    }
+
+    fn tell_payload(&self, event: ObjectWriter, payload: &Payload) {
+        match payload.bytes() {
+            Some(bytes) => drop(self.on_event.call_with_bytes(&JsValue::NULL, &event.finish(), bytes)),
+            None => drop(self.tell(event, payload.text())),
+        }
     }
 
     fn state(&mut self, change: StateChange) {
@@ -101,7 +111,7 @@ impl Sink {
             }
             None => event.raw("error", "null"),
         }
-        self.tell(event, part.payload.text());
+        self.tell_payload(event, &part.payload);
     }
 
     fn closed(&self, end: &End) {
@@ -171,7 +181,7 @@ impl EventSink for Sink {
                 let mut event = ObjectWriter::typed("message");
                 event.integer("offset", offset);
                 event.string("event", &name);
-                self.tell(event, payload.text());
+                self.tell_payload(event, &payload);
             }
             ClientEvent::Text(text) => {
                 self.tell(ObjectWriter::typed("text"), Some(&text));
@@ -192,7 +202,7 @@ impl EventSink for Sink {
         self.tell(event, Some(&frame.reason))
     }
 
-    fn frame(&mut self, direction: Direction, text: &str) {
+    fn frame(&mut self, direction: Direction, text: &str, beside: Option<usize>) {
         if !self.frames {
             return;
         }
@@ -206,6 +216,7 @@ impl EventSink for Sink {
         );
         // The TypeScript side takes the tokens out (clause `upgrade.redact`).
         event.string("text", text);
+        event.optional_integer("bytes", beside.map(|bytes| bytes as u64));
         self.tell(event, None);
     }
 }

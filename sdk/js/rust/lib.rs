@@ -86,6 +86,21 @@ impl RawClient {
         });
     }
 
+    /// As `send`, with bytes in place of JSON.
+    #[wasm_bindgen(js_name = sendBytes)]
+    pub fn send_bytes(
+        &self,
+        handle: f64,
+        event: String,
+        payload: Vec<u8>,
+        flags: u32,
+        expire_after_ms: f64,
+        key: Option<String>,
+    ) {
+        let options = send_options(flags, expire_after_ms, key);
+        self.give(Input::Send { handle: handle as u64, event, payload: payload.into(), options });
+    }
+
     /// Answers a `token` event at an existing server: `{"messages": [...]}`.
     #[wasm_bindgen(js_name = provideOpening)]
     pub fn provide_opening(&self, number: f64, messages: &str) {

@@ -334,6 +334,16 @@ clauses! {
         "`retry_after_ms` outranks the backoff, up to 5 min."
     BinaryEnvelope "binary.envelope" Must Both Binary
         "A binary message is an envelope of a frame and its payload, and only after both sides listed it."
+    BinaryPayload "binary.payload" Must Both Binary
+        "A payload of bytes is opaque and stays bytes, even if there are none."
+    BinarySize "binary.size" Must Both Binary
+        "Limits count the whole envelope, windows its payload."
+    BinaryDelivery "binary.delivery" Must Both Binary
+        "A frame in an envelope has the order, id, acks and resume that it would have in a text message."
+    BinaryUnsupported "binary.unsupported" Must Client Binary
+        "Where Binary was not agreed on, a send of bytes is refused locally."
+    BinaryReplaced "binary.replaced" Must Server Binary
+        "Without Binary, a message of bytes keeps its offset, and is an error `unsupported`."
     ExistingMode "existing.mode" Must Client Core
         "A server without this protocol is spoken to only as the application chose, and in its own words alone."
     ExistingOpening "existing.opening" Must Client Core

@@ -105,6 +105,11 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Whether there is such a member, `null` or not.
+    pub fn has(&self, name: &str) -> bool {
+        self.member(name).is_some()
+    }
+
     /// A member kept as text; `null` is a payload like any other.
     pub fn payload(&self, name: &str) -> Option<Payload> {
         self.member(name).map(Payload::checked)

@@ -90,6 +90,7 @@ impl Near {
                 }
                 Command::Dial { number, protocols, .. } => (self.number, self.offered) = (number, protocols),
                 Command::Transmit { text, .. } => self.written.push_back(text),
+                Command::TransmitBinary { .. } => panic!("no transcript has bytes"),
                 Command::Close { code, .. } => self.answered = Some(code),
             }
         }

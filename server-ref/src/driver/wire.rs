@@ -3,6 +3,7 @@
 use crate::hub::Hub;
 use crate::listener::Tap;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt, ready};
 use readywire_protocol::close;
 use readywire_protocol::server::{ServerConnection, Transmit};
@@ -25,7 +26,7 @@ const TOO_FULL: usize = 8 << 20;
 /// What comes from the socket.
 pub(super) enum Inbound {
     Text(Utf8Bytes),
-    Binary,
+    Binary(Bytes),
     Oversize,
     NotUtf8,
     /// More bytes than a stranger may send.
@@ -87,6 +88,10 @@ impl Wire {
                     }
                     self.queued_bytes += text.len();
                     Message::Text(text.into())
+                }
+                Transmit::Binary(message) => {
+                    self.queued_bytes += message.len();
+                    Message::Binary(message.into())
                 }
                 Transmit::Close { code, reason } => Message::Close(Some(CloseFrame { code, reason: reason.into() })),
             };
@@ -152,7 +157,7 @@ impl Wire {
     fn read(&mut self, message: Option<Result<Message, axum::Error>>) -> Inbound {
         let inbound = match message {
             Some(Ok(Message::Text(text))) => return Inbound::Text(text),
-            Some(Ok(Message::Binary(_))) => return Inbound::Binary,
+            Some(Ok(Message::Binary(message))) => return Inbound::Binary(message),
             // The library answers them; they say nothing about the client (clause `heartbeat.dead`).
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Inbound::Nothing,
             Some(Ok(Message::Close(frame))) => {
@@ -200,9 +205,11 @@ impl Wire {
         while !self.queue.is_empty() {
             ready!(self.socket.poll_ready_unpin(context))?;
             if let Some(message) = self.queue.pop_front() {
-                if let Message::Text(text) = &message {
-                    self.queued_bytes -= text.as_str().len();
-                }
+                self.queued_bytes -= match &message {
+                    Message::Text(text) => text.as_str().len(),
+                    Message::Binary(message) => message.len(),
+                    _ => 0,
+                };
                 self.flushed = false;
                 self.socket.start_send_unpin(message)?;
             }

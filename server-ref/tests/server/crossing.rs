@@ -39,6 +39,7 @@ pub(crate) async fn cross(relay: &Relay, token: &str, hello_in_upgrade: bool) ->
     loop {
         while let Some(command) = client.poll_command() {
             match command {
+                Command::TransmitBinary { .. } => unreachable!("nobody sends bytes here"),
                 Command::AskToken { number } => {
                     let auth = Auth { scheme: "bearer".to_owned(), token: token.to_owned() };
                     client.provide_token(now(), number, Ok(Some(auth)));

@@ -48,7 +48,6 @@ impl Machine {
         close(&mut self, now: Instant, deadline: Duration);
         wake(&mut self, now: Instant);
         handle_open(&mut self, now: Instant, number: u64, protocol: &str);
-        handle_binary(&mut self, now: Instant, number: u64);
         handle_violation(&mut self, now: Instant, number: u64, misbehaved: PeerMisbehaved);
         handle_timeout(&mut self, now: Instant);
         poll_command(&mut self) -> Option<Command>;
@@ -98,6 +97,13 @@ impl Machine {
     pub(super) fn send_text(&mut self, now: Instant, handle: u64, text: String, options: &SendOptions) {
         if let Self::Existing(existing) = self {
             existing.send(now, handle, text, options.fail_fast, options.expire_after);
+        }
+    }
+
+    pub(super) fn handle_binary(&mut self, now: Instant, number: u64, message: Vec<u8>) {
+        match self {
+            Self::Client(client) => client.handle_binary(now, number, message),
+            Self::Existing(existing) => existing.handle_binary(now, number),
         }
     }
 

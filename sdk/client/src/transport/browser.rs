@@ -14,7 +14,7 @@ use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::JsValue;
-use web_socket::{CloseEvent, MessageEvent, Names, OPEN, Thrown, WebSocket};
+use web_socket::{ByteArray, CloseEvent, MessageEvent, Names, OPEN, Thrown, WebSocket};
 
 /// Where sockets put their events, each with the number of the socket. A page cannot stop reading; the window of the
 /// inbox bounds what waits.
@@ -54,7 +54,9 @@ pub fn open(url: &str, protocols: &[String], number: u64, events: EventSender) -
     let onmessage = Closure::<dyn FnMut(MessageEvent)>::new({
         let tell = tell.clone();
         move |message: MessageEvent| {
-            tell(message.data().as_string().map_or(SocketEvent::Binary, SocketEvent::Text));
+            let data = message.data();
+            let binary = || SocketEvent::Binary(ByteArray::new(&data).subarray(0));
+            tell(data.as_string().map_or_else(binary, SocketEvent::Text));
         }
     });
     // `error` says nothing and comes before `close`, which has the code.
@@ -76,6 +78,13 @@ impl Socket {
         if let Some(socket) = &self.socket {
             // Fails only while connecting; once closed, the page drops it, and `close` tells.
             let _ = socket.send(&text);
+        }
+    }
+
+    /// Writes a binary message.
+    pub fn send_binary(&self, message: Vec<u8>) {
+        if let Some(socket) = &self.socket {
+            let _ = socket.send_binary(&message);
         }
     }
 

@@ -28,7 +28,7 @@ pub enum SocketEvent {
     /// A text message came.
     Text(String),
     /// A binary message came.
-    Binary,
+    Binary(Vec<u8>),
     /// What came cannot be read, since it breaks a clause; nothing more is read, and what is written still goes out.
     Unreadable(PeerMisbehaved),
     /// It is gone, or never came to be; after this there is nothing more.

@@ -67,7 +67,7 @@ pub struct Socket {
 
 #[derive(Debug)]
 enum Order {
-    Send(String),
+    Send(Message),
     Close(u16, String),
 }
 
@@ -82,7 +82,12 @@ impl Socket {
     /// Writes a text message.
     pub fn send(&self, text: String) {
         // If the task is gone, its last event says so.
-        let _ = self.orders.unbounded_send(Order::Send(text));
+        let _ = self.orders.unbounded_send(Order::Send(Message::text(text)));
+    }
+
+    /// Writes a binary message.
+    pub fn send_binary(&self, message: Vec<u8>) {
+        let _ = self.orders.unbounded_send(Order::Send(Message::binary(message)));
     }
 
     /// Closes; nothing more is told. Ends when the close frame is out and answered, or after a second.
@@ -192,8 +197,8 @@ async fn write(stream: &mut Stream, first: Option<Order>, orders: &mut mpsc::Unb
     let mut next = first;
     loop {
         match next {
-            Some(Order::Send(text)) => {
-                if stream.feed(Message::text(text)).await.is_err() {
+            Some(Order::Send(message)) => {
+                if stream.feed(message).await.is_err() {
                     return Written::Failed;
                 }
             }
@@ -248,7 +253,7 @@ async fn say_why(stream: &mut Stream, orders: &mut mpsc::UnboundedReceiver<Order
 fn read(message: Message) -> Option<SocketEvent> {
     match message {
         Message::Text(text) => Some(SocketEvent::Text(text.to_string())),
-        Message::Binary(_) => Some(SocketEvent::Binary),
+        Message::Binary(bytes) => Some(SocketEvent::Binary(bytes.into())),
         Message::Close(frame) => {
             let frame = frame.map_or_else(
                 || CloseFrame::new(1005, ""),

@@ -65,7 +65,7 @@ async fn what_waits_is_bounded_and_the_newest_is_refused() {
     while timeout(PATIENCE, states.next()).await.unwrap().unwrap().state != State::Degraded {}
     let held: Vec<_> = (0..3).map(|number| client.send("needy", &number)).collect();
     // Each of the three waits for the service before the fourth is given.
-    let probe = client.send("record", &"probe");
+    let probe = client.send("record", "probe");
     probe.await.unwrap();
     let error = client.send("needy", &3).await.unwrap_err();
     assert!(matches!(&error, SendError::Refused { code, .. } if code == "queue_full"), "{error:?}");
@@ -126,10 +126,10 @@ async fn a_send_may_expire_while_it_waits_and_is_never_sent_then() {
     let mut states = client.states();
     while timeout(PATIENCE, states.next()).await.unwrap().unwrap().state.is_ready() {}
     let short = SendOptions::new().expire_after(Duration::from_millis(50));
-    let error = client.send_with("record", &"late", short).await.unwrap_err();
+    let error = client.send_with("record", "late", short).await.unwrap_err();
     assert_eq!(error, SendError::Expired);
     server.fault(FaultRequest { reset: true, cut: true, ..FaultRequest::default() });
-    client.send("record", &"after").await.unwrap();
+    client.send("record", "after").await.unwrap();
     assert_eq!(server.record.all(), ["\"after\""]);
     client.close().await;
 }
@@ -145,12 +145,12 @@ async fn abandoning_withdraws_what_was_not_written() {
     });
     let mut states = client.states();
     while timeout(PATIENCE, states.next()).await.unwrap().unwrap().state.is_ready() {}
-    let send = client.send("record", &"withdrawn");
+    let send = client.send("record", "withdrawn");
     client.abandon(&send);
     let error = send.await.unwrap_err();
     assert!(matches!(&error, SendError::Refused { code, .. } if code == "withdrawn"), "{error:?}");
     server.fault(FaultRequest { reset: true, cut: true, ..FaultRequest::default() });
-    client.send("record", &"after").await.unwrap();
+    client.send("record", "after").await.unwrap();
     assert_eq!(server.record.all(), ["\"after\""]);
     client.close().await;
 }
@@ -160,7 +160,7 @@ async fn lost_acks_do_not_lead_to_doubles() {
     let server = TestServer::start().await;
     let client = connect(&server.url(), eager()).await.unwrap();
     server.fault(FaultRequest { lose_acks: Some(1), ..FaultRequest::default() });
-    let send = client.send("record", &"once");
+    let send = client.send("record", "once");
     timeout(PATIENCE, async {
         while server.record.all().is_empty() {
             tokio::task::yield_now().await;

@@ -5,10 +5,16 @@ use super::refresh::Refresh;
 use crate::clause::Clause;
 use crate::config::ClientConfig;
 use crate::error::PeerMisbehaved;
-use crate::frame::{Bye, ClientFrame, Heartbeat, Limits, Ready, ServerFrame, StageNews};
+use crate::frame::{Bye, ClientFrame, Heartbeat, Limits, Ready, ServerFrame, StageNews, Wire};
 use crate::stage::{Stage, Step};
 use crate::text::joined;
 use crate::time::{Duration, Instant, earliest};
+
+/// A message as it came.
+pub(super) enum Received<'a> {
+    Text(&'a str),
+    Binary(Vec<u8>),
+}
 
 /// What a message was to the connection.
 pub(super) enum Inbound {
@@ -37,32 +43,35 @@ pub(super) struct Connection {
     answers: bool,
     /// Fresh tokens, if that was agreed on.
     pub(super) refresh: Option<Refresh>,
+    binary: bool,
     silence: Option<Duration>,
     last_heard: Instant,
     stage_deadline: Option<Instant>,
     ready_deadline: Instant,
     probe_deadline: Option<Instant>,
-    transmits: Queue<String>,
+    transmits: Queue<Wire>,
 }
 
 /// The right to write application frames: exists only while the server has confirmed readiness on this connection
 /// (clause `ready.gate`).
 pub(super) struct ReadyConnection<'a> {
-    transmits: &'a mut Queue<String>,
+    transmits: &'a mut Queue<Wire>,
     pub(super) limits: Limits,
     /// Whether the server keeps sessions, and so remembers keys.
     pub(super) resume: bool,
     /// Whether the server answers sends.
     pub(super) answers: bool,
+    /// Whether payloads may be bytes.
+    pub(super) binary: bool,
 }
 
 impl ReadyConnection<'_> {
     pub(super) fn write(&mut self, frame: &ClientFrame) {
-        self.transmits.push(frame.encode());
+        self.write_wire(Wire::Text(frame.encode()));
     }
 
-    pub(super) fn write_text(&mut self, text: String) {
-        self.transmits.push(text);
+    pub(super) fn write_wire(&mut self, wire: Wire) {
+        self.transmits.push(wire);
     }
 }
 
@@ -71,7 +80,7 @@ impl Connection {
     pub(super) fn new(config: &ClientConfig, now: Instant, number: u64, hello: Option<String>) -> Self {
         let mut transmits = Queue::new();
         if let Some(hello) = hello {
-            transmits.push(hello);
+            transmits.push(Wire::Text(hello));
         }
         Self {
             number,
@@ -84,6 +93,7 @@ impl Connection {
             resume: false,
             answers: false,
             refresh: None,
+            binary: false,
             silence: None,
             last_heard: now,
             stage_deadline: Some(now + config.stage_timeout),
@@ -95,15 +105,19 @@ impl Connection {
 
     pub(super) fn ready(&mut self) -> Option<ReadyConnection<'_>> {
         let limits = self.limits.filter(|_| self.stage.is_ready())?;
-        let (resume, answers) = (self.resume, self.answers);
-        Some(ReadyConnection { transmits: &mut self.transmits, limits, resume, answers })
+        let (resume, answers, binary) = (self.resume, self.answers, self.binary);
+        Some(ReadyConnection { transmits: &mut self.transmits, limits, resume, answers, binary })
     }
 
     pub(super) fn bye(&mut self, bye: Bye) {
-        self.transmits.push(ClientFrame::Bye(bye).encode());
+        self.write(&ClientFrame::Bye(bye));
     }
 
-    pub(super) fn poll_transmit(&mut self) -> Option<String> {
+    fn write(&mut self, frame: &ClientFrame) {
+        self.transmits.push(Wire::Text(frame.encode()));
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Wire> {
         self.transmits.pop()
     }
 
@@ -111,7 +125,7 @@ impl Connection {
     pub(super) fn probe(&mut self, deadline: Instant) {
         if self.stage.is_ready() && self.probe_deadline.is_none() {
             self.probe_deadline = Some(deadline);
-            self.transmits.push(ClientFrame::Ping { nonce: "probe".to_owned() }.encode());
+            self.write(&ClientFrame::Ping { nonce: "probe".to_owned() });
         }
     }
 
@@ -120,19 +134,26 @@ impl Connection {
         earliest(earliest(before_ready, self.probe_deadline), self.silence.map(|silence| self.last_heard + silence))
     }
 
-    pub(super) fn handle_message(
+    pub(super) fn receive(
         &mut self,
         config: &ClientConfig,
         now: Instant,
-        text: &str,
+        received: Received<'_>,
     ) -> Result<Inbound, PeerMisbehaved> {
         self.last_heard = now;
         self.probe_deadline = None;
-        match ServerFrame::decode(text)? {
+        let frame = match received {
+            Received::Text(text) => ServerFrame::decode(text)?,
+            Received::Binary(_) if !self.binary || !self.stage.is_ready() => {
+                return Err(PeerMisbehaved::new(Clause::FrameText, "a binary message, which nobody agreed to"));
+            }
+            Received::Binary(message) => ServerFrame::decode_binary(message)?,
+        };
+        match frame {
             ServerFrame::Stage(news) => self.staged(config, now, news),
             ServerFrame::Ready(ready) => self.confirmed(ready),
             ServerFrame::Ping { nonce } => {
-                self.transmits.push(ClientFrame::Pong { nonce }.encode());
+                self.write(&ClientFrame::Pong { nonce });
                 Ok(Inbound::Handled)
             }
             ServerFrame::Pong { .. } => Ok(Inbound::Handled),
@@ -184,6 +205,7 @@ impl Connection {
         let listed = |level: &str| ready.capabilities.iter().any(|listed| listed == level);
         let resume = listed("resume");
         let answers = resume && listed("answers");
+        let binary = listed("binary");
         if resume && ready.session.is_none() {
             return Err(PeerMisbehaved::new(Clause::FrameField, "`session` is missing, though Resume was agreed on"));
         }
@@ -197,6 +219,7 @@ impl Connection {
         self.resume = resume;
         self.answers = answers;
         self.refresh = listed("refresh").then(Refresh::default);
+        self.binary = binary;
         if !resume {
             // Fields of a level that was not agreed on are ignored (clause `frame.level`).
             ready.session = None;

@@ -2,7 +2,7 @@
 
 use super::carried::Carried;
 use crate::close::Class;
-use crate::frame::{AnswerError, Auth};
+use crate::frame::{AnswerError, Auth, Wire};
 use crate::json::Payload;
 use crate::stage::Stage;
 use crate::time::{Duration, Instant};
@@ -39,6 +39,13 @@ pub enum Command {
         /// The frame.
         text: String,
     },
+    /// Write a binary message.
+    TransmitBinary {
+        /// The connection.
+        number: u64,
+        /// The envelope of a frame.
+        message: Vec<u8>,
+    },
     /// Close the connection and forget its number; nothing that it still brings counts.
     Close {
         /// The connection.
@@ -48,6 +55,16 @@ pub enum Command {
         /// The reason, at most 123 bytes.
         reason: String,
     },
+}
+
+impl Command {
+    /// Writes a frame.
+    pub(crate) fn of(number: u64, wire: Wire) -> Self {
+        match wire {
+            Wire::Text(text) => Self::Transmit { number, text },
+            Wire::Binary(message) => Self::TransmitBinary { number, message },
+        }
+    }
 }
 
 /// What happened, for the application.
@@ -94,7 +111,7 @@ pub enum ClientEvent {
         offset: u64,
         /// What it is.
         event: String,
-        /// Opaque JSON.
+        /// Opaque JSON or bytes.
         payload: Payload,
     },
     /// A message of a server that does not speak this protocol, as it came.
@@ -114,7 +131,7 @@ pub struct AnswerPart {
     pub offset: u64,
     /// What it is.
     pub event: String,
-    /// Opaque JSON.
+    /// Opaque JSON or bytes.
     pub payload: Payload,
     /// Whether it is the last.
     pub end: bool,

@@ -17,7 +17,7 @@ pub(super) use announcing::announce;
 use super::address;
 use super::backoff::Backoff;
 use super::carried::Carried;
-use super::connection::{Connection, Inbound};
+use super::connection::{Connection, Inbound, Received};
 use super::event::{
     AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Rejection, SendOptions, StateChange, TokenResult,
 };
@@ -29,7 +29,7 @@ use crate::config::{ClientConfig, Window};
 use crate::error::PeerMisbehaved;
 use crate::frame::{
     self, AnswerError, Auth, Bye, ClientFrame, Hello, Message, Ready, Refusal, Resume, ServerFrame, SessionGrant,
-    TokenNews,
+    TokenNews, Wire,
 };
 use crate::json::Payload;
 use crate::stage::Stage;
@@ -338,10 +338,19 @@ impl Client {
 
     /// A text message came.
     pub fn handle_message(&mut self, now: Instant, number: u64, text: &str) {
+        self.receive(now, number, Received::Text(text));
+    }
+
+    /// A binary message came.
+    pub fn handle_binary(&mut self, now: Instant, number: u64, message: Vec<u8>) {
+        self.receive(now, number, Received::Binary(message));
+    }
+
+    fn receive(&mut self, now: Instant, number: u64, received: Received<'_>) {
         let is_current = self.current.number == number;
         let attempt = attempt::find(&mut self.current, &mut self.next, number);
         if let Some(connection) = attempt.and_then(|attempt| attempt.connection.as_mut()) {
-            let result = match connection.handle_message(&self.config, now, text) {
+            let result = match connection.receive(&self.config, now, received) {
                 Err(misbehaved) => Err(misbehaved),
                 Ok(Inbound::StageChanged) if is_current => {
                     self.last_stage = connection.stage;
@@ -363,7 +372,7 @@ impl Client {
                 self.violated(now, number, misbehaved);
             }
         } else if self.is_former(number) {
-            self.former_says(now, text);
+            self.former_says(now, received);
         } else {
             return;
         }
@@ -432,7 +441,7 @@ impl Client {
         let former = former.as_mut().map(|former| &mut former.connection);
         [current.connection.as_mut(), next, former].into_iter().flatten().find_map(|connection| {
             let number = connection.number;
-            connection.poll_transmit().map(|text| Command::Transmit { number, text })
+            connection.poll_transmit().map(|wire| Command::of(number, wire))
         })
     }
 

@@ -137,7 +137,7 @@ pub struct Send {
     pub id: u64,
     /// What the message is.
     pub event: String,
-    /// Opaque JSON.
+    /// Opaque JSON or bytes.
     #[cfg_attr(feature = "schema", schemars(default = "Payload::null"))]
     pub payload: Payload,
     /// Whether an answer is wanted.
@@ -155,7 +155,16 @@ impl ClientFrame {
     /// # Errors
     /// The clause that the text breaks.
     pub fn decode(text: &str) -> Result<Self, PeerMisbehaved> {
-        fields::read(text, |name, fields| {
+        Self::read(text, false)
+    }
+
+    /// Reads a frame whose payload is beside it.
+    pub(super) fn decode_enveloped(text: &str) -> Result<Self, PeerMisbehaved> {
+        Self::read(text, true)
+    }
+
+    fn read(text: &str, enveloped: bool) -> Result<Self, PeerMisbehaved> {
+        fields::read(text, enveloped, |name, fields| {
             Some(match name {
                 "hello" => Self::Hello(Box::new(Hello::decode(fields))),
                 "send" => Self::Send(Send {
@@ -183,7 +192,7 @@ impl ClientFrame {
         })
     }
 
-    /// Writes the frame.
+    /// Writes the frame. A payload of bytes is no text: see `to_wire`.
     pub fn encode(&self) -> String {
         match self {
             Self::Hello(hello) => hello.encode(),

@@ -16,12 +16,18 @@ pub(super) struct Fields<'f, 'a> {
     /// The field that holds this object, for messages; empty for the frame itself.
     within: &'static str,
     fault: &'f Cell<Option<PeerMisbehaved>>,
+    /// Whether the payload is beside the frame, and not in it.
+    enveloped: bool,
 }
 
 /// Reads a frame. `build` is given its type and its fields; it gives back `None` for a type that it does not know.
-pub(super) fn read<F>(text: &str, build: impl FnOnce(&str, &Fields<'_, '_>) -> Option<F>) -> Result<F, PeerMisbehaved> {
+pub(super) fn read<F>(
+    text: &str,
+    enveloped: bool,
+    build: impl FnOnce(&str, &Fields<'_, '_>) -> Option<F>,
+) -> Result<F, PeerMisbehaved> {
     let fault = Cell::new(None);
-    let fields = Fields { object: Object::parse(text)?, within: "", fault: &fault };
+    let fields = Fields { object: Object::parse(text)?, within: "", fault: &fault, enveloped };
     let name = fields.string("type");
     let frame = build(&name, &fields).ok_or_else(|| unexpected(&name));
     match fault.take() {
@@ -84,11 +90,14 @@ impl<'f, 'a> Fields<'f, 'a> {
     }
 
     pub(super) fn payload(&self, name: &str) -> Payload {
+        if self.enveloped && self.object.has(name) {
+            self.note(PeerMisbehaved::new(Clause::BinaryEnvelope, "a frame in an envelope that has a `payload`, too"));
+        }
         self.object.payload(name).unwrap_or_else(Payload::null)
     }
 
     fn inside(&self, object: Object<'a>, within: &'static str) -> Self {
-        Self { object, within, fault: self.fault }
+        Self { object, within, fault: self.fault, enveloped: false }
     }
 
     pub(super) fn optional_object(&self, name: &'static str) -> Option<Self> {

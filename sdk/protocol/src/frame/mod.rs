@@ -1,11 +1,14 @@
-//! The frames: one JSON object in each text message, `type` first when we write it.
+//! The frames: one JSON object in each text message, `type` first when we write it. A payload of bytes goes beside its
+//! frame, in a binary message.
 //!
 //! Types are split by direction, so that sending the other side's frame does not compile.
 
+mod binary;
 mod client;
 mod fields;
 mod server;
 
+pub use binary::{Wire, envelope_text};
 pub(crate) use client::send;
 pub use client::{Auth, ClientFrame, Hello, Resume, Send};
 pub use server::{

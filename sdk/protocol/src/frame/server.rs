@@ -55,7 +55,7 @@ pub enum ServerFrame {
         offset: u64,
         /// What it is.
         event: String,
-        /// Opaque JSON.
+        /// Opaque JSON or bytes.
         #[cfg_attr(feature = "schema", schemars(default = "Payload::null"))]
         payload: Payload,
     },
@@ -235,7 +235,7 @@ pub struct Message {
     /// What it is.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub event: String,
-    /// Opaque JSON.
+    /// Opaque JSON or bytes.
     #[cfg_attr(feature = "schema", schemars(default = "Payload::null"))]
     pub payload: Payload,
     /// The send that this answers.

@@ -42,6 +42,11 @@ impl Payload {
         Self::checked("null")
     }
 
+    /// What a message holds from this index on.
+    pub(crate) fn rest_of(message: Vec<u8>, start: usize) -> Self {
+        Self(Arc::new(Content::Bytes(message, start)))
+    }
+
     /// The JSON text; `None` if it is bytes.
     pub fn text(&self) -> Option<&str> {
         match &*self.0 {
@@ -69,7 +74,7 @@ impl Payload {
 
 impl From<Vec<u8>> for Payload {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Content::Bytes(bytes, 0)))
+        Self::rest_of(bytes, 0)
     }
 }
 

@@ -9,8 +9,10 @@ use crate::close;
 use crate::config::{ServerConfig, Window};
 use crate::error::PeerMisbehaved;
 use crate::frame::{
-    Auth, Heartbeat, Hello, Limits, Message, Ready, Refusal, Send, ServerFrame, SessionGrant, StageNews,
+    AnswerError, Auth, Heartbeat, Hello, Limits, Message, Ready, Refusal, Send, ServerFrame, SessionGrant, StageNews,
+    Wire,
 };
+use crate::json::Payload;
 use crate::stage::Stage;
 use crate::time::{Duration, Instant, earliest};
 use inbound::{hello_in, millis};
@@ -23,6 +25,8 @@ use std::collections::VecDeque;
 pub enum Transmit {
     /// A text message.
     Text(String),
+    /// A binary message: the envelope of a frame.
+    Binary(Vec<u8>),
     /// A close frame; nothing comes after it.
     Close {
         /// The code.
@@ -75,10 +79,12 @@ pub struct Ending {
 const MAX_KEY_BYTES: usize = 64;
 
 /// The levels beyond Core that this end speaks, and what each stands on.
-const LEVELS: [(&str, Option<&str>); 3] = [(RESUME, None), (ANSWERS, Some(RESUME)), (REFRESH, None)];
+const LEVELS: [(&str, Option<&str>); 4] =
+    [(RESUME, None), (ANSWERS, Some(RESUME)), (REFRESH, None), (BINARY, None)];
 const RESUME: &str = "resume";
 const ANSWERS: &str = "answers";
 const REFRESH: &str = "refresh";
+const BINARY: &str = "binary";
 
 /// What became of a send.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -350,9 +356,17 @@ impl ServerConnection {
 
     /// Writes the next message of the inbox, unless it has to wait for room in the client's window; any other offset is
     /// ignored.
-    pub fn deliver(&mut self, message: Message) {
+    pub fn deliver(&mut self, mut message: Message) {
         if !self.stage.is_ready() || message.offset != self.last_delivered + 1 {
             return;
+        }
+        if message.payload.bytes().is_some() && !self.agreed(BINARY) {
+            // It keeps its place, and nobody takes it for what it was (clause `binary.replaced`).
+            message.payload = Payload::null();
+            message.error.get_or_insert_with(|| AnswerError {
+                code: "unsupported".to_owned(),
+                message: "the payload is bytes, which this client does not take".to_owned(),
+            });
         }
         let bytes = message.payload.size();
         // One message always passes an empty window, however large, or it could never pass.
@@ -406,9 +420,14 @@ impl ServerConnection {
     }
 
     /// A binary message came.
-    pub fn handle_binary(&mut self) {
+    pub fn handle_binary(&mut self, now: Instant, message: Vec<u8>) {
+        if self.stage == Stage::Closed {
+            return;
+        }
         self.heard();
-        self.violated(PeerMisbehaved::new(Clause::FrameText, "a binary message, which nobody agreed to"));
+        if let Err(misbehaved) = self.binary(now, message) {
+            self.violated(misbehaved);
+        }
     }
 
     /// A message came that is larger than the limit; its text is not needed.

@@ -82,6 +82,11 @@ impl Far {
         self.settle();
     }
 
+    pub(crate) fn hears_binary(&mut self, message: Vec<u8>) {
+        self.core.handle_binary(self.now, message);
+        self.settle();
+    }
+
     pub(crate) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.core.handle_timeout(self.now);
@@ -105,13 +110,18 @@ impl Far {
     pub(crate) fn settle(&mut self) {
         while let Some(transmit) = self.core.poll_transmit() {
             assert!(self.closed.is_none(), "nothing comes after the close frame: {transmit:?}");
+            let read = match &transmit {
+                Transmit::Text(text) => Some(ServerFrame::decode(text)),
+                Transmit::Binary(message) => Some(ServerFrame::decode_binary(message.clone())),
+                Transmit::Close { .. } => None,
+            };
             match transmit {
-                Transmit::Text(text) => {
-                    let frame = ServerFrame::decode(&text).expect("the server writes what can be read");
+                Transmit::Text(_) | Transmit::Binary(_) => {
+                    let frame = read.expect("a frame").expect("the server writes what can be read");
                     use ServerFrame::{Bye, Ping, Pong, Ready, Stage};
                     let early = matches!(frame, Stage(_) | Ping { .. } | Pong { .. } | Bye(_));
                     self.said_ready |= matches!(frame, Ready(_));
-                    assert!(early || self.said_ready, "an application frame before ready: {text}");
+                    assert!(early || self.said_ready, "an application frame before ready: {frame:?}");
                     self.written.push(frame);
                 }
                 Transmit::Close { code, reason } => {

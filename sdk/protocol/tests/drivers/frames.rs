@@ -67,6 +67,17 @@ pub(crate) fn ready_core() -> ServerFrame {
     with(|ready| (ready.session, ready.capabilities) = (None, Vec::new()))
 }
 
+/// What a server with every level that this client speaks says.
+pub(crate) fn ready_binary() -> ServerFrame {
+    with(|ready| ready.capabilities.push("binary".to_owned()))
+}
+
+/// The envelope of a frame, by another writer.
+pub(crate) fn envelope(frame: &str, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(frame.len()).expect("a short frame");
+    [&length.to_be_bytes()[..], frame.as_bytes(), payload].concat()
+}
+
 /// The session goes on.
 pub(crate) fn resumed(received: u64) -> ServerFrame {
     with(|ready| (ready.session, ready.received) = (Some(grant(true)), received))

@@ -208,6 +208,11 @@ impl Near {
         self.settle();
     }
 
+    pub(crate) fn hears_binary(&mut self, message: Vec<u8>) {
+        self.client.handle_binary(self.now, self.number, message);
+        self.settle();
+    }
+
     pub(crate) fn breaks_off(&mut self) {
         self.closes(None);
     }
@@ -240,6 +245,11 @@ impl Near {
 
     pub(crate) fn send_text(&mut self, handle: u64, text: &str, options: SendOptions) {
         self.client.send(self.now, handle, "event", payload(text), options);
+        self.settle();
+    }
+
+    pub(crate) fn send_bytes(&mut self, handle: u64, bytes: &[u8], options: SendOptions) {
+        self.client.send(self.now, handle, "event", bytes.to_vec().into(), options);
         self.settle();
     }
 
@@ -276,7 +286,14 @@ impl Near {
                     let (open, heard_ready, said_bye) = (false, false, false);
                     self.sockets.push(Socket { number, open, heard_ready, said_bye, closed: None });
                 }
-                Command::Transmit { number, text } => self.transmit(number, &text),
+                Command::Transmit { number, text } => {
+                    let frame = ClientFrame::decode(&text).expect("the client writes what can be read");
+                    self.transmit(number, frame);
+                }
+                Command::TransmitBinary { number, message } => {
+                    let frame = ClientFrame::decode_binary(message).expect("the client writes what can be read");
+                    self.transmit(number, frame);
+                }
                 Command::Close { number, code, reason } => {
                     assert!(code == 1000 || (3000..5000).contains(&code), "a page cannot close with {code}");
                     assert!(reason.len() <= 123, "{reason}");
@@ -299,15 +316,14 @@ impl Near {
         }
     }
 
-    fn transmit(&mut self, number: u64, text: &str) {
+    fn transmit(&mut self, number: u64, frame: ClientFrame) {
         let socket = self.socket(number).filter(|socket| socket.open);
-        let socket = socket.unwrap_or_else(|| panic!("only an open socket is written to: {text}"));
-        let frame = ClientFrame::decode(text).expect("the client writes what can be read");
-        assert!(!socket.said_bye, "nothing is written behind a bye: {text}");
+        let socket = socket.unwrap_or_else(|| panic!("only an open socket is written to: {frame:?}"));
+        assert!(!socket.said_bye, "nothing is written behind a bye: {frame:?}");
         socket.said_bye = matches!(frame, ClientFrame::Bye(_));
         use ClientFrame::{Bye, Hello, Ping, Pong};
         let early = matches!(frame, Hello(_) | Ping { .. } | Pong { .. } | Bye(_));
-        assert!(early || socket.heard_ready, "an application frame before ready: {text}");
+        assert!(early || socket.heard_ready, "an application frame before ready: {frame:?}");
         self.written.push(frame);
         self.written_on.push(number);
     }

@@ -9,7 +9,7 @@ use readywire_protocol::SUBPROTOCOL;
 use readywire_protocol::clause::Clause;
 use readywire_protocol::client::{Client, ClientState, Command, SendOptions};
 use readywire_protocol::config::{ClientConfig, ServerConfig};
-use readywire_protocol::frame::{ClientFrame, ServerFrame};
+use readywire_protocol::frame::{ClientFrame, ServerFrame, Wire};
 use readywire_protocol::json::Payload;
 use readywire_protocol::server::{Bound, Decision, ServerConnection, ServerEvent, Transmit};
 use readywire_protocol::stage::Stage;
@@ -53,6 +53,24 @@ fn hostile() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A message of any kind: a hostile text, or an envelope around one, or no envelope at all.
+fn message() -> impl Strategy<Value = Wire> {
+    prop_oneof![
+        6 => hostile().prop_map(Wire::Text),
+        2 => (hostile(), vec(any::<u8>(), 0..9)).prop_map(|(text, payload)| enveloped(&text, &payload)),
+        1 => vec(any::<u8>(), 0..40).prop_map(Wire::Binary),
+    ]
+}
+
+/// An envelope around a text, which is left without its payload if that is its last member.
+fn enveloped(text: &str, payload: &[u8]) -> Wire {
+    let frame = match text.find(r#","payload":"#) {
+        Some(at) if text.starts_with('{') => format!("{}}}", &text[..at]),
+        _ => text.to_owned(),
+    };
+    Wire::Binary([&(frame.len() as u32).to_be_bytes()[..], frame.as_bytes(), payload].concat())
+}
+
 /// A frame that can be read means the same when it is written and read again.
 fn check_reading(text: &str) -> Result<(), TestCaseError> {
     let clauses = [
@@ -86,6 +104,9 @@ fn carry_out(client: &mut Client, now: Instant) {
             Command::Transmit { text, .. } => {
                 ClientFrame::decode(&text).expect("the client writes what can be read");
             }
+            Command::TransmitBinary { message, .. } => {
+                ClientFrame::decode_binary(message).expect("the client writes what can be read");
+            }
             Command::Close { code, reason, .. } => {
                 assert!((code == 1000 || (3000..5000).contains(&code)) && reason.len() <= 123);
             }
@@ -98,7 +119,7 @@ const STEPS: [&str; 4] = [
     r#"{"type":"stage","stage":"ACCEPTED","connection":"c"}"#,
     r#"{"type":"stage","stage":"AUTHENTICATED"}"#,
     r#"{"type":"stage","stage":"SERVICES_READY"}"#,
-    r#"{"type":"ready","session":{"id":"s","token":"t","subject":"u"},"limits":{"max_message_bytes":999,"max_in_flight":2,"max_in_flight_bytes":99},"heartbeat":{"interval_ms":9000,"timeout_ms":9000},"capabilities":["resume","answers"]}"#,
+    r#"{"type":"ready","session":{"id":"s","token":"t","subject":"u"},"limits":{"max_message_bytes":999,"max_in_flight":2,"max_in_flight_bytes":99},"heartbeat":{"interval_ms":9000,"timeout_ms":9000},"capabilities":["resume","answers","binary"]}"#,
 ];
 
 fn write_out(server: &mut ServerConnection) {
@@ -107,6 +128,9 @@ fn write_out(server: &mut ServerConnection) {
         assert!(!closed, "nothing comes after the close frame");
         match transmit {
             Transmit::Text(text) => drop(ServerFrame::decode(&text).expect("the server writes what can be read")),
+            Transmit::Binary(message) => {
+                drop(ServerFrame::decode_binary(message).expect("the server writes what can be read"));
+            }
             Transmit::Close { code, reason } => {
                 assert!(matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) && reason.len() <= 123);
                 closed = true;
@@ -124,18 +148,23 @@ proptest! {
     }
 
     #[test]
-    fn no_server_is_too_hostile_for_a_client(steps in 0..5usize, texts in vec(hostile(), 1..6)) {
+    fn no_server_is_too_hostile_for_a_client(steps in 0..5usize, messages in vec(message(), 1..6)) {
         let mut now = Instant::default();
         let mut client = Client::new(ClientConfig::default(), 7);
         client.connect(now);
         carry_out(&mut client, now);
-        for text in STEPS.iter().take(steps).copied().chain(texts.iter().map(String::as_str)) {
+        let steps = STEPS.iter().take(steps).map(|step| Wire::Text((*step).to_owned()));
+        for message in steps.chain(messages) {
             for handle in 0..2 {
                 let options = SendOptions { answer: handle == 0, ..SendOptions::default() };
-                client.send(now, now.since_origin().as_millis() as u64 * 2 + handle, "e", Payload::null(), options);
+                let payload = if handle == 0 { Payload::null() } else { vec![0xff].into() };
+                client.send(now, now.since_origin().as_millis() as u64 * 2 + handle, "e", payload, options);
             }
             for number in 1..9 {
-                client.handle_message(now, number, text);
+                match &message {
+                    Wire::Text(text) => client.handle_message(now, number, text),
+                    Wire::Binary(message) => client.handle_binary(now, number, message.clone()),
+                }
             }
             carry_out(&mut client, now);
             now = now + Duration::from_millis(700);
@@ -151,11 +180,11 @@ proptest! {
     }
 
     #[test]
-    fn no_client_is_too_hostile_for_a_server(steps in 0..5usize, texts in vec(hostile(), 1..8)) {
+    fn no_client_is_too_hostile_for_a_server(steps in 0..5usize, messages in vec(message(), 1..8)) {
         let mut now = Instant::default();
         let mut server = ServerConnection::new(ServerConfig::default(), now, "c".to_owned(), [SUBPROTOCOL]);
         if steps > 0 {
-            server.handle_message(now, r#"{"type":"hello","capabilities":["resume","answers"]}"#);
+            server.handle_message(now, r#"{"type":"hello","capabilities":["resume","answers","binary"]}"#);
         }
         for step in 1..steps {
             match step {
@@ -171,10 +200,13 @@ proptest! {
                 }),
             }
         }
-        for text in &texts {
+        for message in messages {
             let before = server.stage();
-            server.handle_message(now, text);
-            prop_assert!([before, Stage::Closed].contains(&server.stage()), "no client moves a stage: {}", text);
+            match &message {
+                Wire::Text(text) => server.handle_message(now, text),
+                Wire::Binary(message) => server.handle_binary(now, message.clone()),
+            }
+            prop_assert!([before, Stage::Closed].contains(&server.stage()), "no client moves a stage: {:?}", message);
             while let Some(event) = server.poll_event() {
                 if let ServerEvent::Send(send) = event {
                     prop_assert!(before.is_ready(), "no send is handed over before ready");

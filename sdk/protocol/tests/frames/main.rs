@@ -2,6 +2,7 @@
 //! is told by another reader.
 
 mod any;
+mod binary;
 mod hostile;
 mod oracle;
 mod round_trip;

@@ -49,7 +49,7 @@ fn what_only_looks_wrong_is_answered() {
 fn a_binary_message_was_not_agreed_to() {
     for stage in STAGES {
         let mut near = at(stage);
-        near.client.handle_binary(near.now, near.number);
+        near.client.handle_binary(near.now, near.number, vec![0]);
         near.settle();
         assert_violation(&near, 4415, "frame.text", &format!("at {stage}"));
     }

@@ -185,7 +185,7 @@ fn a_violation_is_named_before_the_close_frame() {
             // What the old socket still brings counts no more.
             let after = near.client.clone();
             near.client.handle_message(near.now, near.number, &frames::ready().encode());
-            near.client.handle_binary(near.now, near.number);
+            near.client.handle_binary(near.now, near.number, vec![0]);
             near.client.handle_closed(near.now, near.number, None);
             assert_eq!(near.client, after, "{context}");
         }

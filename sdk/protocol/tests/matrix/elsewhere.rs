@@ -34,7 +34,7 @@ fn assert_deaf(near: &Near, number: u64, what: &str) {
     }
     let mut client = near.client.clone();
     client.handle_message(near.now, number, "no JSON");
-    client.handle_binary(near.now, number);
+    client.handle_binary(near.now, number, vec![0]);
     client.handle_violation(near.now, number, PeerMisbehaved::new(Clause::FrameMalformed, "not UTF-8"));
     assert_eq!(client, near.client, "{what}: what is no frame");
 }
@@ -144,7 +144,7 @@ fn an_old_socket_cannot_speak_for_a_new_one() {
 fn what_a_replaced_connection_says_at_last_is_ignored() {
     let mut near = Near::ready();
     let old = near.number;
-    near.client.handle_binary(near.now, old);
+    near.client.handle_binary(near.now, old, vec![0]);
     near.settle();
     near.again();
     near.reach(Stage::ServicesReady);

@@ -11,6 +11,7 @@ mod frames;
 #[path = "../drivers/near.rs"]
 mod near;
 
+mod binary;
 mod bind;
 mod client_ends;
 mod client_handover;

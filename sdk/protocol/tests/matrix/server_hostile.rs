@@ -60,7 +60,7 @@ fn what_the_driver_sees_has_its_own_code() {
         let stage = place.unwrap_or(Stage::Accepted);
         let context = format!("at {place:?}");
         let mut far = at(place);
-        far.core.handle_binary();
+        far.core.handle_binary(far.now, vec![0]);
         far.settle();
         assert_violation(&far, stage, 4415, "frame.text", &context);
 

@@ -152,7 +152,7 @@ fn a_closed_connection_hears_nothing() {
                 core.handle_message(far.now, text);
             }
             core.handle_message(far.now, "no JSON");
-            core.handle_binary();
+            core.handle_binary(far.now, vec![0]);
             core.handle_oversize();
             core.handle_closed(None);
             core.refuse(4202, "another reason", None);

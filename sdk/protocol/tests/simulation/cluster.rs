@@ -227,6 +227,7 @@ impl Cluster {
         peer.deliver(scene, &self.sessions, owner);
         while let Some(transmit) = peer.core.poll_transmit() {
             match transmit {
+                Transmit::Binary(_) => unreachable!("nobody sends bytes here"),
                 Transmit::Text(text) => {
                     scene.watch.server_wrote(peer.link, &text);
                     if text.starts_with(r#"{"type":"ready""#) && scene.links[peer.link].flaps && !scene.calm {

@@ -112,6 +112,7 @@ impl Device {
                     scene.watch.require(most, "at most two connections at a time", || format!("{:?}", self.sockets));
                     dial(scene, number, &protocols, processes_up);
                 }
+                Command::TransmitBinary { .. } => unreachable!("nobody sends bytes here"),
                 Command::Transmit { number, text } => {
                     let link = scene.link(number).filter(|_| self.has(number));
                     scene.watch.require(link.is_some(), "only an open socket is written to", || text.clone());

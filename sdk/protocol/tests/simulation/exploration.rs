@@ -256,6 +256,7 @@ impl Small {
                     ready_read: false,
                     ready_written: false,
                 }),
+                Command::TransmitBinary { .. } => unreachable!("nobody sends bytes here"),
                 Command::Transmit { number, text } => {
                     let Some(line) = self.lines.iter_mut().find(|line| line.number == number) else { continue };
                     let early = matches!(ClientFrame::decode(&text), Ok(ClientFrame::Send(_))) && !line.ready_read;
@@ -310,6 +311,7 @@ impl Small {
         let line = &mut self.lines[index];
         while let Some(transmit) = line.server.as_mut().and_then(ServerConnection::poll_transmit) {
             let word = match transmit {
+                Transmit::Binary(_) => unreachable!("nobody sends bytes here"),
                 Transmit::Text(text) => {
                     let ready = matches!(ServerFrame::decode(&text), Ok(ServerFrame::Ready(_)));
                     assert!(!(ready && line.ready_written), "ready once");

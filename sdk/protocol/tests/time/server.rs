@@ -185,7 +185,7 @@ fn after_every_end_no_timer_runs() {
         let ends: [fn(&mut Far); 5] = [
             |far| far.core.refuse(4202, "mail is gone", None),
             |far| far.core.handle_closed(None),
-            |far| far.core.handle_binary(),
+            |far| far.core.handle_binary(far.now, vec![0]),
             |far| far.hears("no JSON"),
             |far| far.hears(r#"{"type":"bye","code":1000}"#),
         ];

@@ -27,6 +27,9 @@ extern "C" {
     pub(super) fn set_onclose(this: &WebSocket, handler: &JsValue);
     #[wasm_bindgen(method, catch)]
     pub(super) fn send(this: &WebSocket, text: &str) -> Result<(), JsValue>;
+    // The page gets to see the bytes where they are, and copies them before it comes back.
+    #[wasm_bindgen(method, catch, js_name = send)]
+    pub(super) fn send_binary(this: &WebSocket, message: &[u8]) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
     pub(super) fn close(this: &WebSocket, code: Option<u16>, reason: Option<&str>) -> Result<(), JsValue>;
 
@@ -41,6 +44,15 @@ extern "C" {
     pub(super) type MessageEvent;
     #[wasm_bindgen(method, getter)]
     pub(super) fn data(this: &MessageEvent) -> JsValue;
+
+    /// Bytes of the page, seen through the buffer of a message.
+    #[wasm_bindgen(js_name = Uint8Array)]
+    pub(super) type ByteArray;
+    #[wasm_bindgen(constructor, js_class = "Uint8Array")]
+    pub(super) fn new(buffer: &JsValue) -> ByteArray;
+    /// Copied once, on the way out of the page.
+    #[wasm_bindgen(method)]
+    pub(super) fn subarray(this: &ByteArray, begin: u32) -> Vec<u8>;
 
     pub(super) type CloseEvent;
     #[wasm_bindgen(method, getter)]

@@ -3,12 +3,6 @@
 use super::*;
 
 impl Client {
-    /// A binary message came; version 1 has none before both ends agreed (clause `frame.text`).
-    pub fn handle_binary(&mut self, now: Instant, number: u64) {
-        let misbehaved = PeerMisbehaved::new(Clause::FrameText, "a binary message, which nobody agreed to");
-        self.handle_violation(now, number, misbehaved);
-    }
-
     /// What came breaks a clause that the transport itself looks after, such as that text is UTF-8.
     pub fn handle_violation(&mut self, now: Instant, number: u64, misbehaved: PeerMisbehaved) {
         if self.attempt(number).is_some_and(|attempt| attempt.connection.is_some()) {
@@ -81,8 +75,8 @@ impl Client {
                     clause: loss.clause.clone(),
                 });
             }
-            while let Some(text) = connection.poll_transmit() {
-                self.commands.push(Command::Transmit { number, text });
+            while let Some(wire) = connection.poll_transmit() {
+                self.commands.push(Command::of(number, wire));
             }
         }
         let reason = close::cut_reason(&loss.reason).to_owned();

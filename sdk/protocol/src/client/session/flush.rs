@@ -7,13 +7,20 @@ impl Client {
     pub(super) fn flush(&mut self, now: Instant) {
         let Some(mut ready) = self.current.ready() else { return };
         let limits = ready.limits;
-        let (resume, answers) = (ready.resume, ready.answers);
-        let unfit = |entry: &Entry, text: &str| {
-            if text.len() as u64 > limits.max_message_bytes {
+        let (resume, answers, binary) = (ready.resume, ready.answers, ready.binary);
+        let unfit = |entry: &Entry, wire: &Wire| {
+            if wire.size() > limits.max_message_bytes {
                 return Some(Rejection::local("too_large", "larger than the server takes", false));
             }
-            // Nobody would ever end that answer (clause `frame.level`).
-            (entry.answer && !answers).then(|| Rejection::local("unsupported", "the server gives no answers", false))
+            // Nobody would ever end that answer (clause `frame.level`), or read those bytes (clause `binary.unsupported`).
+            let lacks = if entry.answer && !answers {
+                "the server gives no answers"
+            } else if entry.payload.bytes().is_some() && !binary {
+                "the server takes no bytes"
+            } else {
+                return None;
+            };
+            Some(Rejection::local("unsupported", lacks, false))
         };
         let mut flight = self.outbox.in_flight();
         let mut unsendable = Vec::new();
@@ -35,8 +42,8 @@ impl Client {
                 blocked = true;
                 break;
             }
-            let text = wire(entry, resume);
-            if let Some(refusal) = unfit(entry, &text) {
+            let frame = wire(entry, resume);
+            if let Some(refusal) = unfit(entry, &frame) {
                 // This server takes less than the one before. It was not taken: `received` would cover it.
                 index -= 1;
                 unsendable.extend(outbox::take(&mut self.outbox.written, index).map(|entry| (entry, refusal)));
@@ -45,7 +52,7 @@ impl Client {
             flight.messages += 1;
             flight.bytes += entry.bytes();
             entry.on_wire = true;
-            ready.write_text(text);
+            ready.write_wire(frame);
             if cancelled(entry) {
                 // The server did not know the send when the cancel was written.
                 ready.write(&ClientFrame::Cancel { re: entry.id });
@@ -62,8 +69,8 @@ impl Client {
             }
             let Some(mut entry) = outbox::take(&mut self.outbox.waiting, index) else { break };
             entry.id = self.next_id;
-            let text = wire(&entry, resume);
-            if let Some(refusal) = unfit(&entry, &text) {
+            let frame = wire(&entry, resume);
+            if let Some(refusal) = unfit(&entry, &frame) {
                 unsendable.push((entry, refusal));
                 continue;
             }
@@ -76,7 +83,7 @@ impl Client {
                 answer.id = entry.id;
             }
             self.events.push(ClientEvent::InFlight { handle: entry.handle, id: entry.id });
-            ready.write_text(text);
+            ready.write_wire(frame);
             if self.answers.iter().any(|answer| answer.handle == entry.handle && answer.cancelled) {
                 ready.write(&ClientFrame::Cancel { re: entry.id });
             }
@@ -94,7 +101,8 @@ impl Client {
 }
 
 /// The frame of a send. A server without sessions knows no keys.
-fn wire(entry: &Entry, resume: bool) -> String {
+fn wire(entry: &Entry, resume: bool) -> Wire {
     let key = entry.key.as_deref().filter(|_| resume);
-    frame::send(entry.id, &entry.event, &entry.payload, entry.answer, key, None)
+    let text = frame::send(entry.id, &entry.event, &entry.payload, entry.answer, key, None);
+    Wire::new(text, Some(&entry.payload))
 }

@@ -51,10 +51,10 @@ impl Client {
         self.former.as_ref().is_some_and(|former| former.connection.number == number)
     }
 
-    pub(super) fn former_says(&mut self, now: Instant, text: &str) {
+    pub(super) fn former_says(&mut self, now: Instant, received: Received<'_>) {
         let Some(former) = &mut self.former else { return };
         let highest = former.highest_written;
-        let result = match former.connection.handle_message(&self.config, now, text) {
+        let result = match former.connection.receive(&self.config, now, received) {
             Ok(Inbound::Application(ServerFrame::Ack { id } | ServerFrame::Nack(Refusal { id, .. })))
                 if id > highest =>
             {

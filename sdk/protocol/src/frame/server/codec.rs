@@ -13,7 +13,16 @@ impl ServerFrame {
     /// # Errors
     /// The clause that the text breaks.
     pub fn decode(text: &str) -> Result<Self, PeerMisbehaved> {
-        fields::read(text, |name, fields| {
+        Self::read(text, false)
+    }
+
+    /// Reads a frame whose payload is beside it.
+    pub(in crate::frame) fn decode_enveloped(text: &str) -> Result<Self, PeerMisbehaved> {
+        Self::read(text, true)
+    }
+
+    fn read(text: &str, enveloped: bool) -> Result<Self, PeerMisbehaved> {
+        fields::read(text, enveloped, |name, fields| {
             Some(match name {
                 "stage" => Self::Stage(StageNews::decode(fields)),
                 "ready" => Self::Ready(Box::new(Ready::decode(fields))),
@@ -65,7 +74,7 @@ impl ServerFrame {
         })
     }
 
-    /// Writes the frame.
+    /// Writes the frame. A payload of bytes is no text: see `to_wire`.
     pub fn encode(&self) -> String {
         match self {
             Self::Stage(news) => news.encode(),

@@ -14,9 +14,8 @@ impl ServerConnection {
     }
 
     pub(super) fn message(&mut self, now: Instant, text: &str) -> Result<(), PeerMisbehaved> {
-        if text.len() as u64 > self.config.max_message_bytes {
-            return Err(PeerMisbehaved::new(Clause::FrameSize, "a message over `max_message_bytes`"));
-        }
+        let bytes = text.len() as u64;
+        self.within_limit(bytes)?;
         if self.stage == Stage::Accepted {
             self.early_frames += 1;
             self.early_bytes += text.len() as u64;
@@ -25,6 +24,26 @@ impl ServerConnection {
             }
         }
         let frame = ClientFrame::decode(text)?;
+        self.frame(now, frame, bytes)
+    }
+
+    pub(super) fn binary(&mut self, now: Instant, message: Vec<u8>) -> Result<(), PeerMisbehaved> {
+        let bytes = message.len() as u64;
+        self.within_limit(bytes)?;
+        if !self.stage.is_ready() || !self.agreed(BINARY) {
+            return Err(PeerMisbehaved::new(Clause::FrameText, "a binary message, which nobody agreed to"));
+        }
+        self.frame(now, ClientFrame::decode_binary(message)?, bytes)
+    }
+
+    fn within_limit(&self, bytes: u64) -> Result<(), PeerMisbehaved> {
+        if bytes <= self.config.max_message_bytes {
+            return Ok(());
+        }
+        Err(PeerMisbehaved::new(Clause::FrameSize, "a message over `max_message_bytes`"))
+    }
+
+    fn frame(&mut self, now: Instant, frame: ClientFrame, bytes: u64) -> Result<(), PeerMisbehaved> {
         match frame {
             ClientFrame::Ping { nonce } => self.write(&ServerFrame::Pong { nonce }),
             ClientFrame::Pong { .. } => {}
@@ -51,7 +70,7 @@ impl ServerConnection {
                 let found = format!("an application frame at {}, before `ready`", self.stage);
                 return Err(PeerMisbehaved::new(Clause::ReadyGate, found));
             }
-            ClientFrame::Send(send) => return self.send(send, text.len() as u64),
+            ClientFrame::Send(send) => return self.send(send, bytes),
             ClientFrame::Taken { offset, topic: None } if self.agreed(RESUME) => return self.taken(now, offset),
             ClientFrame::Cancel { re } if self.agreed(ANSWERS) => self.events.push_back(ServerEvent::Cancel { re }),
             ClientFrame::Auth(auth) if self.agreed(REFRESH) => return self.fresh_token(auth),
@@ -139,7 +158,10 @@ impl ServerConnection {
     }
 
     pub(super) fn write(&mut self, frame: &ServerFrame) {
-        self.transmits.push_back(Transmit::Text(frame.encode()));
+        self.transmits.push_back(match frame.to_wire() {
+            Wire::Text(text) => Transmit::Text(text),
+            Wire::Binary(message) => Transmit::Binary(message),
+        });
     }
 
     pub(super) fn violated(&mut self, misbehaved: PeerMisbehaved) {
