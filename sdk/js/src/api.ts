@@ -25,6 +25,7 @@ export {
   UnknownOutcomeError,
 } from "./errors.js";
 export type { TypedEventTarget, TypedListener } from "./events.js";
+export type { Binary } from "./payloads.js";
 export type { WasmSource } from "./raw.js";
 export type {
   AnswerPart,

@@ -5,12 +5,15 @@ import { ClosedError, ConnectError, ReadywireError, closedError, connectError, n
 import { TypedEventTarget, callSafely } from "./events.js";
 import type { TypedListener } from "./events.js";
 import { BUFFER_LIMIT, BufferedIterator } from "./iterators.js";
+import { Line } from "./line.js";
 import { engineOptions } from "./options.js";
 import { watchPage } from "./page.js";
+import { decodePayload, encodePayload } from "./payloads.js";
+import type { Encoded } from "./payloads.js";
 import { FLAG_ANSWER, FLAG_FAIL_FAST } from "./raw.js";
 import type { RawClient, RawClientConstructor, RawEvent, RawSendEvent } from "./raw.js";
 import { withoutTokens } from "./redaction.js";
-import { PlainSend, Request, Stream, encodePayload, parsePayload } from "./sends.js";
+import { PlainSend, Request, Stream } from "./sends.js";
 import type { Owner, Send } from "./sends.js";
 import { TokenQuestions } from "./token.js";
 import type {
@@ -54,6 +57,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
   readonly #sends = new Map<number, Send>();
   readonly #readers = new Set<BufferedIterator<Message<M>>>();
   readonly #waiting: Waiting[] = [];
+  readonly #line: Line;
   /** Messages that came before anyone listened; null once someone does. */
   #early: Message<M>[] | null;
   /** What is to be told, in order. The engine may report while it is being called; the application hears of it after. */
@@ -104,6 +108,8 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     this.#keeper = keeper;
     this.#early = options.onmessage === undefined ? [] : null;
     this.#closed = new Promise((resolve) => (this.#settleClosed = resolve));
+    const { messages = 256, bytes = 1 << 20, maxAgeMs = 30_000 } = options.queue ?? {};
+    this.#line = new Line({ messages, bytes, maxAgeMs });
     const self = this;
     this.#owner = {
       get stage() {
@@ -113,6 +119,11 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         return self.lastPending;
       },
       call: (action) => this.#call(action),
+      withdraw: (handle) => {
+        const stood = this.#line.withdraw(handle);
+        if (stood) this.#decide({ type: "send", handle, state: "refused", code: "withdrawn" });
+        return stood;
+      },
     };
     this.#tokens = new TokenQuestions(options.token, (action) => this.#call(action));
     this.#calls++;
@@ -166,10 +177,10 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     payload: SendPayload<M, K>,
     options: SendOptions = {},
   ): Promise<{ id: number }> {
-    const text = encodePayload(event, payload);
+    const encoded = encodePayload(event, payload);
     if (this.#end !== null) throw closedError(this.#end);
     if (!this.#isReady) throw notReadyError(event, this.lastStage, this.lastPending);
-    return this.#plain(event, text, { ...options, policy: "fail_fast" });
+    return this.#plain(event, encoded, { ...options, policy: "fail_fast" });
   }
 
   /** Sends a message and gives the first message of its answer. */
@@ -178,11 +189,11 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     payload: SendPayload<M, K>,
     options: SendOptions = {},
   ): Promise<unknown> {
-    const text = encodePayload(event, payload);
+    const encoded = encodePayload(event, payload);
     this.#check(options.signal);
     return new Promise((resolve, reject) => {
       const settlers = { resolve, reject };
-      this.#begin(new Request(this.#owner, this.#nextHandle++, event, options.signal, settlers), text, options, true);
+      this.#begin(new Request(this.#owner, this.#nextHandle++, event, options.signal, settlers), encoded, options, true);
     });
   }
 
@@ -195,7 +206,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     payload: SendPayload<M, K>,
     options: SendOptions = {},
   ): AsyncIterableIterator<AnswerPart, undefined> {
-    const text = encodePayload(event, payload);
+    const encoded = encodePayload(event, payload);
     const stream = new Stream(this.#owner, this.#nextHandle++, event, options.signal);
     try {
       this.#check(options.signal);
@@ -204,7 +215,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
       stream.parts.abort(error);
       return stream.parts;
     }
-    this.#begin(stream, text, options, true);
+    this.#begin(stream, encoded, options, true);
     return stream.parts;
   }
 
@@ -304,21 +315,47 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     signal?.throwIfAborted();
   }
 
-  #plain(event: string, text: string, options: SendOptions): Promise<{ id: number }> {
+  #plain(event: string, payload: Encoded | Blob, options: SendOptions): Promise<{ id: number }> {
     return new Promise((resolve, reject) => {
       this.#check(options.signal);
       const settlers = { resolve, reject };
-      this.#begin(new PlainSend(this.#owner, this.#nextHandle++, event, options.signal, settlers), text, options, false);
+      const send = new PlainSend(this.#owner, this.#nextHandle++, event, options.signal, settlers);
+      this.#begin(send, payload, options, false);
     });
   }
 
-  #begin(send: Send, text: string, options: SendOptions, answer: boolean): void {
+  #begin(send: Send, payload: Encoded | Blob, options: SendOptions, answer: boolean): void {
     this.#sends.set(send.handle, send);
     const flags = (answer ? FLAG_ANSWER : 0) | (options.policy === "fail_fast" ? FLAG_FAIL_FAST : 0);
-    // Zero means "no limit" to the engine; who asks for zero wants the shortest.
-    const expireAfter = options.expireAfterMs === undefined ? 0 : Math.max(1, Math.ceil(options.expireAfterMs));
+    const { handle } = send;
     this.#queue.push(() => this.#tellSend(send));
-    this.#call((raw) => raw.send(send.handle, send.event, text, flags, expireAfter, options.key));
+    this.#line.push(payload, {
+      handle,
+      give: (encoded, waitedMs) => {
+        const { expireAfterMs, key } = options;
+        // Zero means "no limit" to the engine; who asks for zero wants the shortest.
+        const expireAfter = expireAfterMs === undefined ? 0 : Math.max(1, Math.ceil(expireAfterMs - waitedMs));
+        this.#call((raw) => {
+          if (typeof encoded === "string") raw.send(handle, send.event, encoded, flags, expireAfter, key);
+          else raw.sendBytes(handle, send.event, encoded, flags, expireAfter, key);
+        });
+      },
+      drop: (why, error) => {
+        if (why === "expired") return this.#decide({ type: "send", handle, state: "expired" });
+        const full = why === "queue_full";
+        const message = full ? "too much is waiting to be sent" : `the Blob cannot be read: ${String(error)}`;
+        const code = full ? "queue_full" : "payload_unreadable";
+        this.#decide({ type: "send", handle, state: "refused", code, message, retry: full });
+      },
+    });
+    // The engine does not know of what stands in line, and still it is to be told.
+    this.#drain();
+  }
+
+  /** Decides a send of which the engine does not know. */
+  #decide(step: RawSendEvent): void {
+    this.#queue.push(() => this.#advance(step));
+    this.#drain();
   }
 
   /** Calls the engine; what it reports meanwhile is told when it has returned. */
@@ -335,8 +372,9 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     this.#drain();
   }
 
-  #receive(json: string, payload: string | undefined): void {
+  #receive(json: string, borrowed: Encoded | undefined): void {
     const event = JSON.parse(json) as RawEvent;
+    const payload = borrowed instanceof Uint8Array ? borrowed.slice() : borrowed;
     // When, not when it is told.
     const at = Date.now();
     this.#queue.push(() => this.#handle(event, payload, at));
@@ -353,7 +391,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     }
   }
 
-  #handle(event: RawEvent, payload: string | undefined, at: number): void {
+  #handle(event: RawEvent, payload: Encoded | undefined, at: number): void {
     if (this.#end !== null) return;
     switch (event.type) {
       case "state": {
@@ -379,7 +417,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         this.#advance(event);
         break;
       case "message":
-        this.#deliver({ event: event.event, payload: parsePayload(payload), offset: event.offset } as Message<M>);
+        this.#deliver({ event: event.event, payload: decodePayload(payload), offset: event.offset } as Message<M>);
         break;
       case "answer": {
         const send = this.#sends.get(event.handle);
@@ -391,7 +429,12 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         break;
       }
       case "frame":
-        callSafely(this.#options.onframe, { direction: event.direction, text: withoutTokens(event.text), at });
+        callSafely(this.#options.onframe, {
+          direction: event.direction,
+          text: withoutTokens(event.text),
+          at,
+          ...(event.bytes === undefined ? {} : { bytes: event.bytes }),
+        });
         break;
       case "closed": {
         const { type: _, ...info } = event;
@@ -478,6 +521,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     const raw = this.#raw;
     this.#raw = null;
+    this.#line.clear();
     // The engine is on the stack while it reports; it can only go after that.
     queueMicrotask(() => raw?.free());
 

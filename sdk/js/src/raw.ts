@@ -1,6 +1,7 @@
-// The boundary to the wasm module. Everything that crosses it is a string, a number or a function: cheap, and easy to
-// script in a test.
+// The boundary to the wasm module. Everything that crosses it is a string, a number, bytes or a function: cheap, and easy
+// to script in a test.
 
+import type { Encoded } from "./payloads.js";
 import type { SendState, State, TokenReason } from "./types.js";
 
 /** Where the wasm module is, when it is not where the entry expects it. */
@@ -36,6 +37,15 @@ export interface RawClient {
     expireAfterMs: number,
     key: string | undefined,
   ): void;
+  /** As `send`, with bytes in place of JSON text. They are copied before it returns. */
+  sendBytes(
+    handle: number,
+    event: string,
+    payload: Uint8Array,
+    flags: number,
+    expireAfterMs: number,
+    key: string | undefined,
+  ): void;
   /** Answers a `token` event at an existing server: a JSON text with the opening `messages`. */
   provideOpening(number: number, messages: string): void;
   /** A message for an existing server. */
@@ -54,8 +64,8 @@ export type RawClientConstructor = new (
   url: string,
   /** As `engineOptions` writes them. */
   options: string,
-  /** Answers the questions `rule` and `stop`. */
-  onEvent: (json: string, payload: string | undefined) => boolean | void,
+  /** Answers the questions `rule` and `stop`. Bytes are the engine's own: they are to be copied before this returns. */
+  onEvent: (json: string, payload: Encoded | undefined) => boolean | void,
 ) => RawClient;
 
 /** Starts the wasm module once, and gives its class. */
@@ -91,7 +101,7 @@ export type RawEvent =
   /** Whether that end of an existing server's connection is for good; the reason is the payload. */
   | { type: "stop"; code: number }
   /** Tokens and all: not to be shown as it is. */
-  | { type: "frame"; direction: "in" | "out"; text: string }
+  | { type: "frame"; direction: "in" | "out"; text: string; bytes?: number }
   | RawClosedEvent;
 
 export interface RawSendEvent {

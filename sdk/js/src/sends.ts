@@ -2,6 +2,8 @@
 
 import { answerError, closedError, expiredError, refusedError, unknownError } from "./errors.js";
 import { BufferedIterator } from "./iterators.js";
+import { decodePayload } from "./payloads.js";
+import type { Encoded } from "./payloads.js";
 import type { RawAnswerEvent, RawClient, RawSendEvent } from "./raw.js";
 import type { AnswerPart, CloseInfo, SendState, State } from "./types.js";
 
@@ -11,6 +13,8 @@ export interface Owner {
   readonly pending: string[];
   /** Calls the engine, if it still runs. */
   call(action: (raw: RawClient) => void): void;
+  /** Withdraws a send that waits for a `Blob` to be read, and of which the engine does not know yet; whether it did. */
+  withdraw(handle: number): boolean;
 }
 
 /** A send under way. */
@@ -51,7 +55,7 @@ export abstract class Send {
   }
 
   /** Takes a part of its answer. */
-  answer(_part: RawAnswerEvent, _payload: string | undefined): void {}
+  answer(_part: RawAnswerEvent, _payload: Encoded | undefined): void {}
 
   /** The client is closed: whatever was undecided is decided now. */
   close(info: CloseInfo): void {
@@ -136,7 +140,7 @@ export class PlainSend extends Send {
   }
 
   protected abort(): void {
-    this.owner.call((raw) => raw.abandon(this.handle));
+    if (!this.owner.withdraw(this.handle)) this.owner.call((raw) => raw.abandon(this.handle));
   }
 }
 
@@ -161,7 +165,7 @@ export class Request extends Send {
     return this.decided && this.#ended;
   }
 
-  override answer(part: RawAnswerEvent, payload: string | undefined): void {
+  override answer(part: RawAnswerEvent, payload: Encoded | undefined): void {
     this.#ended ||= part.end;
     if (this.#settled) {
       if (this.finished) this.release();
@@ -172,7 +176,7 @@ export class Request extends Send {
     } else {
       this.#settled = true;
       this.release();
-      this.#settlers.resolve(hasContent(part) ? parsePayload(payload) : undefined);
+      this.#settlers.resolve(hasContent(part) ? decodePayload(payload) : undefined);
       // One message was asked for.
       if (!part.end) this.owner.call((raw) => raw.cancel(this.handle));
     }
@@ -190,6 +194,7 @@ export class Request extends Send {
   }
 
   protected abort(reason: unknown): void {
+    if (this.owner.withdraw(this.handle)) return;
     this.owner.call((raw) => {
       raw.cancel(this.handle);
       if (!this.decided) raw.abandon(this.handle);
@@ -210,13 +215,13 @@ export class Stream extends Send {
     return this.decided && this.#ended;
   }
 
-  override answer(part: RawAnswerEvent, payload: string | undefined): void {
+  override answer(part: RawAnswerEvent, payload: Encoded | undefined): void {
     if (part.error !== null) {
       this.fail(answerError(this.event, this.owner.stage, part.error));
       return;
     }
     if (hasContent(part) && !this.parts.finished) {
-      const held = this.parts.push({ event: part.event, payload: parsePayload(payload), offset: part.offset });
+      const held = this.parts.push({ event: part.event, payload: decodePayload(payload), offset: part.offset });
       if (!held) this.#overflow();
     }
     if (part.end) {
@@ -248,7 +253,7 @@ export class Stream extends Send {
   /** The server still ends the answer; what comes until then is dropped. */
   #stop(): void {
     this.release();
-    this.owner.call((raw) => raw.cancel(this.handle));
+    if (!this.owner.withdraw(this.handle)) this.owner.call((raw) => raw.cancel(this.handle));
   }
 }
 
@@ -256,18 +261,3 @@ export class Stream extends Send {
 function hasContent(part: RawAnswerEvent): boolean {
   return !(part.end && part.event === "");
 }
-
-export function parsePayload(payload: string | undefined): unknown {
-  return payload === undefined ? undefined : JSON.parse(payload);
-}
-
-/** The JSON text of a payload; throws a `TypeError` for what JSON cannot say. */
-export function encodePayload(event: string, payload: unknown): string {
-  if (typeof event !== "string" || event === "") throw new TypeError("an event name must be a non-empty string");
-  const text: string | undefined = JSON.stringify(payload);
-  if (text === undefined) {
-    throw new TypeError(`the payload of "${event}" is ${typeof payload}, which JSON cannot carry; use null for "nothing"`);
-  }
-  return text;
-}
-

@@ -1,3 +1,4 @@
+import type { Binary } from "./payloads.js";
 import type { WasmSource } from "./raw.js";
 
 /** What may be sent and received under each event name. */
@@ -13,8 +14,10 @@ export type SendEvent<M> = {
   [K in keyof M & string]: "send" extends keyof M[K] ? K : never;
 }[keyof M & string];
 
-/** What `event` carries when it is sent. */
-export type SendPayload<M, K extends keyof M> = M[K] extends { send?: infer P } ? P : never;
+/** What `event` carries when it is sent. Where that is a `Uint8Array`, bytes of any kind will do. */
+export type SendPayload<M, K extends keyof M> = M[K] extends { send?: infer P } ? Sendable<P> : never;
+
+type Sendable<P> = P extends Uint8Array ? Binary : P;
 
 /** The events of `M` that may be received. */
 export type ReceiveEvent<M> = {
@@ -101,10 +104,12 @@ export interface SendChange {
   readonly service: string | null;
 }
 
-/** One text message on the wire; secrets are redacted. */
+/** One frame on the wire; secrets are redacted. */
 export interface Frame {
   readonly direction: "in" | "out";
   readonly text: string;
+  /** So many bytes of payload were beside it, in a binary message. */
+  readonly bytes?: number;
   /** When, as `Date.now()`. */
   readonly at: number;
 }

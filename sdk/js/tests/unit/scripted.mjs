@@ -22,6 +22,10 @@ export class ScriptedEngine {
     this.calls.push(["send", ...call]);
     this.onSend?.(...call);
   }
+  sendBytes(handle, event, payload, ...rest) {
+    // The engine copies what it is given.
+    this.calls.push(["sendBytes", handle, event, payload.slice(), ...rest]);
+  }
   cancel(handle) {
     this.calls.push(["cancel", handle]);
     this.onCancel?.(handle);
@@ -46,7 +50,8 @@ export class ScriptedEngine {
   }
 
   report(event, payload) {
-    this.onEvent(JSON.stringify(event), payload === undefined ? undefined : JSON.stringify(payload));
+    const bytes = payload instanceof Uint8Array;
+    this.onEvent(JSON.stringify(event), bytes || payload === undefined ? payload : JSON.stringify(payload));
   }
   state(state, more = {}) {
     const previous = this.previous ?? "connecting";

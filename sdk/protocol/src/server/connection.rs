@@ -79,8 +79,7 @@ pub struct Ending {
 const MAX_KEY_BYTES: usize = 64;
 
 /// The levels beyond Core that this end speaks, and what each stands on.
-const LEVELS: [(&str, Option<&str>); 4] =
-    [(RESUME, None), (ANSWERS, Some(RESUME)), (REFRESH, None), (BINARY, None)];
+const LEVELS: [(&str, Option<&str>); 4] = [(RESUME, None), (ANSWERS, Some(RESUME)), (REFRESH, None), (BINARY, None)];
 const RESUME: &str = "resume";
 const ANSWERS: &str = "answers";
 const REFRESH: &str = "refresh";

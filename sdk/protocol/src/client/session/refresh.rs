@@ -25,7 +25,7 @@ impl Client {
             refresh.written();
         }
         if let Some(mut ready) = connection.ready() {
-            ready.write_text(frame);
+            ready.write_wire(Wire::Text(frame));
         }
     }
 
