@@ -85,7 +85,8 @@ export class Line {
   #remove(place: Place): void {
     clearTimeout(place.timer);
     this.#places = this.#places.filter((other) => other !== place);
-    this.#advance();
+    // A little later: one signal may withdraw what stands behind it, too.
+    queueMicrotask(() => this.#advance());
   }
 
   #advance(): void {
