@@ -72,6 +72,8 @@ pub enum Step {
     Padded(Padded),
     /// Writes a binary message, given in hexadecimal.
     Binary(String),
+    /// Writes a binary message that is an envelope.
+    Envelope(Envelope),
     /// Writes a text message in which one part is repeated.
     Repeated(Repeated),
     /// Writes one text message in fragments.
@@ -82,7 +84,7 @@ pub enum Step {
     Endless(usize),
     /// Writes bytes that are no WebSocket frame, given in hexadecimal.
     Bytes(String),
-    /// The next frame has to match.
+    /// The next frame has to match. One that came in an envelope has its payload as `payload_bytes`, in hexadecimal.
     Expect(Value),
     /// The next frame has to match one of these.
     ExpectOneOf(Vec<Value>),
@@ -232,6 +234,19 @@ pub struct Padded {
     pub frame: Value,
     /// The bytes of its text.
     pub bytes: Amount,
+}
+
+/// A frame and a payload of bytes beside it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// The frame; a text stands for itself, whatever it is.
+    pub frame: Value,
+    /// The payload, in hexadecimal.
+    #[serde(default)]
+    pub payload: String,
+    /// Zeros behind the payload make the whole message so long.
+    pub bytes: Option<Amount>,
 }
 
 /// A text in which one part is repeated.

@@ -1,7 +1,7 @@
 //! What a server says of itself.
 
 use crate::amount::Amount;
-use crate::case::{Case, Step, level};
+use crate::case::{Case, Connect, Step, level};
 use crate::credentials::Credentials;
 use crate::pattern::Kept;
 use crate::play::{Peer, play};
@@ -14,8 +14,9 @@ use std::collections::BTreeSet;
 /// # Errors
 /// It never said ready.
 pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Level>, String> {
-    let steps =
-        vec![Step::Connect(Default::default()), Step::Ready(Default::default()), Step::Bye(Amount::Number(1000))];
+    let every = json!({ "capabilities": ["resume", "answers", "topics", "refresh", "binary"] });
+    let connect = Connect { with: every.as_object().cloned().unwrap_or_default(), ..Connect::default() };
+    let steps = vec![Step::Connect(connect), Step::Ready(Default::default()), Step::Bye(Amount::Number(1000))];
     let case = Case {
         id: "ready.once/discovery".to_owned(),
         template: "ready.once/discovery".to_owned(),

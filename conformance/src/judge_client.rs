@@ -65,6 +65,8 @@ async fn one(client: &Client, case: Case, plan: Plan) -> Judged {
     let mut run = client.testee.run();
     run.options = plan.given;
     run.levels.clone_from(&client.levels);
+    // Where it is not what a case is about, bytes are what nobody agreed to.
+    run.levels.retain(|level| *level != Level::Binary || case.needs == Level::Binary);
     run.patience = client.patience + plan.slowness;
     let played = play(&case, Peer::Client(Box::new(run)), &plan.known).await;
     Judged::of(case, played)

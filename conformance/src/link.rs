@@ -27,8 +27,8 @@ pub struct Link {
 pub enum Inbound {
     /// A text message.
     Text(String),
-    /// A binary message, as its length.
-    Binary(usize),
+    /// A binary message.
+    Binary(Vec<u8>),
     /// A close frame.
     Close(u16, String),
     /// The connection is gone, with no close frame.
@@ -51,7 +51,7 @@ impl Link {
         loop {
             return match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => Inbound::Text(text.to_string()),
-                Some(Ok(Message::Binary(bytes))) => Inbound::Binary(bytes.len()),
+                Some(Ok(Message::Binary(bytes))) => Inbound::Binary(bytes.into()),
                 Some(Ok(Message::Close(frame))) => {
                     // Answered before anybody looks at it.
                     let _ = self.socket.flush().await;

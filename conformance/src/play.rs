@@ -1,6 +1,7 @@
 //! Plays a case: does its steps, one after the other, and says what came of it.
 
 mod accept;
+mod envelope;
 mod frames;
 mod operator;
 mod scripted;
@@ -8,12 +9,13 @@ mod testee;
 mod upgrade;
 
 use crate::amount::Amount;
-use crate::case::{Case, Repeated, Step};
+use crate::case::{Case, Envelope, Repeated, Step};
 use crate::link::{Link, Upgrade};
 use crate::log::{Line, Log, Origin, redacted};
 use crate::pattern::{self, Kept};
 use crate::process::Started;
 use crate::testee::Run;
+use readywire_protocol::clause::Level;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -91,6 +93,8 @@ pub(crate) struct Play {
     /// When the waiting under way began: what comes meanwhile, and is not what is waited for, wins no time.
     pub(crate) waiting: Instant,
     pub(crate) mute: bool,
+    /// Whether payloads may come as bytes.
+    pub(crate) binary: bool,
     pub(crate) probes: u64,
     /// How many stages each connection to a server has confirmed before `ready`.
     pub(crate) reached: BTreeMap<String, usize>,
@@ -123,6 +127,7 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
         patience: PATIENCE,
         waiting: Instant::now(),
         mute: false,
+        binary: case.needs == Level::Binary,
         probes: 0,
         reached: BTreeMap::new(),
         closing: BTreeSet::new(),
@@ -241,6 +246,7 @@ impl Play {
                 let written = timeout(self.patience, self.link()?.binary(bytes)).await;
                 self.written(written)
             }
+            Step::Envelope(envelope) => self.write_envelope(envelope).await,
             Step::Fragments(parts) => {
                 let parts = parts.iter().map(|part| self.fill(part)).collect::<Result<Vec<_>, _>>()?;
                 self.note(Origin::Suite, &format!("(in {} fragments) {}", parts.len(), parts.concat()));
@@ -400,6 +406,7 @@ fn words(step: &Step) -> String {
             format!("write {before}, {times} times {part}, {after}")
         }
         Step::Binary(_) => "write a binary message".to_owned(),
+        Step::Envelope(Envelope { frame, .. }) => format!("write {frame}, with a payload of bytes beside it"),
         Step::Fragments(parts) => format!("write {} in {} fragments", parts.concat(), parts.len()),
         Step::ByteFragments(parts) => format!("write the bytes {} in {} fragments", parts.join(" "), parts.len()),
         Step::Endless(count) => format!("write {count} fragments of a message that has no end"),

@@ -78,10 +78,7 @@ impl Play {
                     }
                     return Ok(Came::Frame(frame));
                 }
-                Inbound::Binary(bytes) => {
-                    self.note(Origin::Peer, &format!("(binary, {bytes} bytes)"));
-                    return Err(Broken::failed(awaited, format!("a binary message of {bytes} bytes")));
-                }
+                Inbound::Binary(message) => return self.opened(awaited, &message).map(Came::Frame),
                 Inbound::Close(code, reason) => {
                     self.note(Origin::Peer, &format!("(close {code} {reason})"));
                     return Ok(Came::Close(code, reason));
@@ -324,7 +321,7 @@ pub(super) fn text_of(frame: &Value) -> String {
 
 /// A frame as a value. A payload may be JSON that no value can hold, such as half of a surrogate pair: then it stands
 /// there as its text.
-fn lenient(text: &str) -> Result<Value, serde_json::Error> {
+pub(super) fn lenient(text: &str) -> Result<Value, serde_json::Error> {
     let error = match serde_json::from_str(text) {
         Ok(value) => return Ok(value),
         Err(error) => error,

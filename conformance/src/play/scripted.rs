@@ -60,7 +60,7 @@ impl Play {
         let Peer::Client(run) = &self.peer else {
             return Err(Broken::Impossible("only to a client `ready` is said".to_owned()));
         };
-        let capabilities: Vec<&str> = ["resume", "answers", "refresh"]
+        let capabilities: Vec<&str> = ["resume", "answers", "refresh", "binary"]
             .map(|level| (level, run.has(level)))
             .into_iter()
             .filter(|(level, offered)| *offered && self.script.speaks(level))

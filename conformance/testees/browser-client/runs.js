@@ -15,6 +15,16 @@ const OPTIONS = [
   "queue_messages",
 ];
 
+/** The payload of an order: JSON, or bytes. */
+function given({ payload, payload_base64 }) {
+  return payload_base64 === undefined ? payload : Uint8Array.from(atob(payload_base64), (character) => character.charCodeAt(0));
+}
+
+/** A payload in a report. */
+function told(payload) {
+  return payload instanceof Uint8Array ? { payload_base64: btoa(String.fromCharCode(...payload)) } : { payload };
+}
+
 /** Why a send was given up, when the suite said so. */
 const GIVEN_UP = new Error("given up");
 
@@ -31,7 +41,7 @@ export function serve({ connect, connectExisting }, name, report) {
     on: "hello",
     name,
     version: "0.1.0",
-    levels: ["resume", "answers", "refresh"],
+    levels: ["resume", "answers", "refresh", "binary"],
     // A platform that fails the connection by itself tells nobody which subprotocol was selected, and a page is woken up
     // by its browser, for all runs at once.
     lacks: ["sees_subprotocol", "wake"],
@@ -85,7 +95,7 @@ class Run {
       backoff: { firstMs: options.backoff_first_ms, baseMs: options.backoff_base_ms, capMs: options.backoff_cap_ms },
       onstatechange: ({ state, pending, impaired, attempt, code }) =>
         report("state", { state, pending, impaired, attempt, code }),
-      onmessage: ({ event, payload, offset }) => report("message", { event, payload, offset }),
+      onmessage: ({ event, payload, offset }) => report("message", { event, ...told(payload), offset }),
       onsendstate: (change) => this.#changed(change),
       // What a page would log: the suite looks for tokens in it.
       onframe: ({ text }) => report("log", { text: text.slice(0, 2000) }),
@@ -124,7 +134,8 @@ class Run {
   }
 
   #obey(order) {
-    const { handle, event, payload } = order;
+    const { handle, event } = order;
+    const payload = given(order);
     switch (order.op) {
       case "send": {
         this.#placing = handle;
@@ -144,7 +155,7 @@ class Run {
       }
       case "request":
         this.#client.request(event, payload, this.#options(order)).then(
-          (answer) => this.#report("answer", { handle, payload: answer, end: true, error: null }),
+          (answer) => this.#report("answer", { handle, ...told(answer), end: true, error: null }),
           (error) => this.#failed(handle, error),
         );
         break;
@@ -176,7 +187,7 @@ class Run {
 
   async #read(handle, parts) {
     try {
-      for await (const { event, payload } of parts) this.#report("answer", { handle, event, payload, end: false });
+      for await (const { event, payload } of parts) this.#report("answer", { handle, event, ...told(payload), end: false });
       this.#report("answer", { handle, end: true, error: null });
     } catch (error) {
       this.#failed(handle, error);

@@ -1,10 +1,12 @@
 //! One client: does what is ordered, and reports everything that it is told.
 
 use crate::options;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures::{FutureExt, Stream, StreamExt};
 use readywire::{
-    Acknowledged, Answer, AnswerError, Client, ConnectError, Credential, End, Messages, SendChange, SendChanges,
-    SendError, SendOptions, SendState, Sending, StateChange, States, TokenFailure, TokenReason, connect,
+    Acknowledged, Answer, AnswerError, Bytes, Client, ConnectError, Credential, End, Messages, Payload, SendChange,
+    SendChanges, SendError, SendOptions, SendState, Sending, StateChange, States, TokenFailure, TokenReason, connect,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -205,8 +207,8 @@ struct Running {
     closing: Option<Later<()>>,
     sends: BTreeMap<u64, Sending>,
     /// Each with whether it is read.
-    answers: BTreeMap<u64, (Answer<Value>, bool)>,
-    requests: BTreeMap<u64, Later<Result<Value, AnswerError>>>,
+    answers: BTreeMap<u64, (Answer<Payload>, bool)>,
+    requests: BTreeMap<u64, Later<Result<Payload, AnswerError>>>,
 }
 
 impl Running {
@@ -214,20 +216,34 @@ impl Running {
         let handle = order["handle"].as_u64().unwrap_or_default();
         let event = text(&order["event"]);
         let payload = &order["payload"];
+        let bytes = order["payload_base64"].as_str().and_then(|text| STANDARD.decode(text).ok()).map(Bytes::from);
         match order["op"].as_str().unwrap_or_default() {
             "send" => {
-                let sending = self.client.send_with(&event, payload, send_options(order));
+                let options = send_options(order);
+                let sending = match &bytes {
+                    Some(bytes) => self.client.send_with(&event, bytes.clone(), options),
+                    None => self.client.send_with(&event, payload, options),
+                };
                 self.handles.insert(sending.handle(), handle);
                 self.sends.insert(handle, sending);
             }
             "stream" => {
-                let answer = self.client.stream_with(&event, payload, send_options(order));
+                let options = send_options(order);
+                let answer = match &bytes {
+                    Some(bytes) => self.client.stream_with(&event, bytes.clone(), options),
+                    None => self.client.stream_with(&event, payload, options),
+                };
                 self.handles.insert(answer.handle(), handle);
                 self.answers.insert(handle, (answer, order["read"] != false));
             }
             "request" => {
                 let (client, payload) = (self.client.clone(), payload.clone());
-                let answer = async move { client.request(&event, &payload).await };
+                let answer = async move {
+                    match bytes {
+                        Some(bytes) => client.request(&event, bytes).await,
+                        None => client.request(&event, &payload).await,
+                    }
+                };
                 self.requests.insert(handle, Box::pin(answer));
             }
             "read" if order["handle"].is_null() => self.reads = true,
@@ -279,7 +295,7 @@ impl Running {
         self.answers.retain(|handle, (answer, reads)| !*reads || read(reports, *handle, answer, context));
         self.requests.retain(|handle, request| match request.poll_unpin(context) {
             Poll::Ready(Ok(payload)) => {
-                reports.tell("answer", json!({ "handle": handle, "payload": payload, "end": true, "error": null }));
+                reports.tell("answer", told(&payload, json!({ "handle": handle, "end": true, "error": null })));
                 false
             }
             Poll::Ready(Err(error)) => {
@@ -296,9 +312,11 @@ impl Running {
                 reports.tell("overflow", json!({}));
                 continue;
             };
-            match message.payload::<Value>() {
-                Ok(payload) => reports
-                    .tell("message", json!({ "event": message.event, "payload": payload, "offset": message.offset })),
+            match message.payload::<Payload>() {
+                Ok(payload) => {
+                    let report = json!({ "event": message.event, "offset": message.offset });
+                    reports.tell("message", told(&payload, report));
+                }
                 Err(error) => reports.trouble(&error.to_string()),
             }
         }
@@ -323,13 +341,13 @@ impl Running {
 }
 
 /// Reports the parts of an answer that are there; false after its end.
-fn read(reports: &Reports, handle: u64, answer: &mut Answer<Value>, context: &mut Context<'_>) -> bool {
+fn read(reports: &Reports, handle: u64, answer: &mut Answer<Payload>, context: &mut Context<'_>) -> bool {
     loop {
         match answer.poll_next_unpin(context) {
             Poll::Pending => return true,
             Poll::Ready(Some(Ok(part))) => {
-                let part = json!({ "handle": handle, "event": part.event, "payload": part.payload, "end": false });
-                reports.tell("answer", part);
+                let report = json!({ "handle": handle, "event": part.event, "end": false });
+                reports.tell("answer", told(&part.payload, report));
             }
             Poll::Ready(Some(Err(error))) => {
                 reports.failed(handle, &error);
@@ -341,6 +359,15 @@ fn read(reports: &Reports, handle: u64, answer: &mut Answer<Value>, context: &mu
             }
         }
     }
+}
+
+/// A report with this payload in it.
+fn told(payload: &Payload, mut report: Value) -> Value {
+    match payload {
+        Payload::Json(text) => report["payload"] = serde_json::from_str(text).unwrap_or_default(),
+        Payload::Bytes(bytes) => report["payload_base64"] = json!(STANDARD.encode(bytes)),
+    }
+    report
 }
 
 pub(crate) fn send_options(order: &Value) -> SendOptions {

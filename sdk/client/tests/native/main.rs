@@ -2,6 +2,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod answers;
+mod binary;
 mod cluster;
 mod connecting;
 mod cuts;
