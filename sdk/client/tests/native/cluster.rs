@@ -181,6 +181,7 @@ async fn serve(shared: Arc<Shared>, socket: TcpStream) {
         while let Some(transmit) = core.poll_transmit() {
             let message = match transmit {
                 Transmit::Text(text) => Message::text(text),
+                Transmit::Binary(message) => Message::binary(message),
                 Transmit::Close { code, reason } => {
                     Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))
                 }
