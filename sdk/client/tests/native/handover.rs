@@ -108,9 +108,9 @@ async fn servers_that_share_no_log_lose_no_send_either() {
 async fn a_message_that_kills_connections_is_given_up() {
     let cluster = Cluster::start().await;
     let client = connect(&cluster.url(), eager()).await.unwrap();
-    client.send("record", &"before").await.unwrap();
-    let poison = client.send("record", &POISON);
-    let after = client.send("record", &"after");
+    client.send("record", "before").await.unwrap();
+    let poison = client.send("record", POISON);
+    let after = client.send("record", "after");
     let outcome = timeout(PATIENCE, poison).await.unwrap();
     assert!(matches!(&outcome, Err(SendError::Unknown { code }) if code == "three_connections"), "{outcome:?}");
     timeout(PATIENCE, after).await.unwrap().unwrap();
