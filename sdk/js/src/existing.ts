@@ -146,7 +146,10 @@ abstract class TextClient<In, Out, S extends string> extends TypedEventTarget<Ex
     this.#closed = new Promise((resolve) => (this.#settleClosed = resolve));
     this.#calls++;
     try {
-      this.#raw = new constructor(url, engineOptions(options), (json, payload) => this.#receive(json, payload));
+      this.#raw = new constructor(url, engineOptions(options), (json, payload) => {
+        // Nothing that this server says has bytes beside it.
+        return this.#receive(json, typeof payload === "string" ? payload : undefined);
+      });
     } finally {
       this.#calls--;
     }
