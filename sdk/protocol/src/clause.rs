@@ -270,14 +270,32 @@ clauses! {
         "An application that does not read fails only its own answer."
     CancelIdempotent "cancel.idempotent" Must Both Answers
         "A cancel may repeat; the client repeats it after each ready until `end`."
+    TopicName "topic.name" Must Client Topics
+        "The name of a topic has 1 to 256 bytes."
     TopicOffset "topic.offset" Must Server Topics
         "A topic has its own offsets and epoch; `subscribed` says where publications begin and the replay ends."
     TopicRecovered "topic.recovered" Must Server Topics
         "A gap since the offset asked for is told by `recovered: false`."
     TopicRefused "topic.refused" Must Server Topics
         "`unsubscribed` is refusal, revocation or `unsupported`."
+    TopicAgain "topic.again" Must Server Topics
+        "A subscribe to a topic that is followed begins that subscription anew."
+    TopicBounded "topic.bounded" Must Server Topics
+        "The subscriptions of a connection are bounded; one more is refused, the others go on."
+    TopicWindow "topic.window" Must Server Topics
+        "No more than `window` is sent and not yet `taken`, for each topic by itself."
+    TopicTaken "topic.taken" Must Client Topics
+        "`taken` with `topic` covers only what was delivered of that topic."
     TopicBetween "topic.between" Must Client Topics
         "Between a subscribe or unsubscribe and its answer the client drops that topic's publications."
+    TopicRenew "topic.renew" Must Client Topics
+        "The client subscribes anew on each connection, from what it holds."
+    TopicEnded "topic.ended" Must Client Topics
+        "A refused or revoked subscription is told once, and not asked for again."
+    TopicSlowConsumer "topic.slow_consumer" Must Client Topics
+        "An application that does not read fails only its own subscription."
+    TopicPublish "topic.publish" Must Both Topics
+        "A send with `topic` is decided like any other, and then appended once, in the order of ids."
     TokenEachAttempt "token.each_attempt" Must Client Core
         "The token provider is asked before each attempt."
     TokenReasons "token.reasons" Must Server Core

@@ -131,6 +131,10 @@ pub struct ServerConfig {
     pub inbox: Window,
     /// How long a key is recognised.
     pub key_memory: Duration,
+    /// Whether there are topics; without, every subscription is refused as unsupported.
+    pub topics: bool,
+    /// Topics that one connection follows.
+    pub subscriptions: usize,
 }
 
 impl Default for ServerConfig {
@@ -150,6 +154,8 @@ impl Default for ServerConfig {
             sessions_per_subject: 16,
             inbox: Window { messages: 4096, bytes: 8 << 20 },
             key_memory: Duration::from_secs(120),
+            topics: false,
+            subscriptions: 256,
         }
     }
 }

@@ -286,6 +286,8 @@ fn timers_and_limits_have_the_defaults_of_the_code() {
         sessions_per_subject,
         inbox,
         key_memory,
+        topics: _,
+        subscriptions,
     } = ServerConfig::default();
 
     let timers: BTreeMap<_, _> =
@@ -332,6 +334,7 @@ fn timers_and_limits_have_the_defaults_of_the_code() {
         (("server", "preauth_bytes"), vec![preauth_bytes]),
         (("server", "inbox"), both(inbox)),
         (("server", "sessions_per_subject"), vec![sessions_per_subject as u64]),
+        (("server", "subscriptions"), vec![subscriptions as u64]),
     ]);
     assert_eq!(limits, expected);
 }

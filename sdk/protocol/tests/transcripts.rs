@@ -5,19 +5,20 @@ use readywire_protocol::HELLO_PREFIX;
 use readywire_protocol::client::{Client, ClientEvent, Command, SendOptions};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::config::{ClientConfig, ServerConfig};
-use readywire_protocol::frame::{Auth, ClientFrame, ServerFrame};
-use readywire_protocol::server::{Bound, Decision, ServerConnection, ServerEvent, Transmit};
+use readywire_protocol::frame::{Auth, ClientFrame, Send, ServerFrame};
+use readywire_protocol::server::{Bound, Decision, ServerConnection, ServerEvent, Subscribed, Transmit};
 use readywire_protocol::stage::Stage;
 use readywire_protocol::time::{Duration, Instant};
 use std::collections::VecDeque;
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
-const TITLES: [&str; 9] = [
+const TITLES: [&str; 10] = [
     "Cold start: services are starting",
     "Warm start: one round trip, with the hello in the upgrade",
     "A cut, and the session goes on",
     "A refused send while degraded",
     "A stream, cancelled",
+    "Following a topic, over a cut",
     "A bad token",
     "A fresh token on a living connection",
     "Drain: make before break",
@@ -122,8 +123,13 @@ impl Near {
             match ClientFrame::decode(line).expect("a frame of the client") {
                 ClientFrame::Send(send) => {
                     self.handles += 1;
-                    let options = SendOptions { answer: send.answer, key: send.key, ..SendOptions::default() };
+                    let Send { answer, key, topic, .. } = send;
+                    let options = SendOptions { answer, key, topic, ..SendOptions::default() };
                     self.client.send(self.now, self.handles, &send.event, send.payload, options);
+                }
+                ClientFrame::Subscribe { topic, .. } => {
+                    self.handles += 1;
+                    self.client.subscribe(self.handles, &topic, None);
                 }
                 ClientFrame::Cancel { re } => {
                     let handle = self.sent.iter().find(|(id, _)| *id == re).expect("a send with this id").1;
@@ -151,9 +157,10 @@ fn moment(after: Duration) -> Instant {
 }
 
 impl Far {
-    fn new(id: &str, offered: &[String]) -> Self {
+    fn new(id: &str, offered: &[String], topics: bool) -> Self {
         let protocols = offered.iter().map(String::as_str);
-        let core = ServerConnection::new(ServerConfig::default(), Instant::default(), id.to_owned(), protocols);
+        let config = ServerConfig { topics, ..ServerConfig::default() };
+        let core = ServerConnection::new(config, Instant::default(), id.to_owned(), protocols);
         Self { core, undecided: VecDeque::new(), hellos: 0, inbox: 0 }
     }
 
@@ -171,6 +178,7 @@ impl Far {
                 }
                 ServerEvent::Send(send) => self.undecided.push_back(send.id),
                 ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } | ServerEvent::FreshToken(_) => {}
+                ServerEvent::Subscribe { .. } | ServerEvent::Unsubscribe { .. } | ServerEvent::TopicRoom { .. } => {}
                 ServerEvent::Closed(ending) => assert_eq!(ending.clause, None, "{}", ending.reason),
             }
         }
@@ -222,6 +230,14 @@ impl Far {
                 Some(error) => self.core.token_refused(error, news.retry),
                 None => self.core.token_accepted(start, news.expires_in_ms.map(Duration::from_millis)),
             },
+            ServerFrame::Subscribed { topic, offset, head, epoch, recovered } => {
+                self.core.subscribed(&topic, Subscribed { offset, head, epoch, recovered });
+            }
+            // The driver writes it, to all that follow.
+            ServerFrame::Publication { topic, offset, payload, .. } => {
+                assert!(self.core.deliver_publication(&topic, offset, payload.text().len() as u64), "{line}");
+                return;
+            }
             ServerFrame::Drain { deadline_ms, reconnect_after_ms, .. } => {
                 let [from, to] = reconnect_after_ms[..] else { panic!("two numbers: {line}") };
                 let window = (Duration::from_millis(from), Duration::from_millis(to));
@@ -259,7 +275,7 @@ fn replay(title: &str) {
                 // The server names the connection in its first line.
                 let first = lines[at..].iter().find(|(who, _)| who.starts_with('S')).expect("a line of the server").1;
                 let Ok(ServerFrame::Stage(accepted)) = ServerFrame::decode(first) else { panic!("first: {first}") };
-                far = Some(Far::new(&accepted.connection.expect("an id"), &offered));
+                far = Some(Far::new(&accepted.connection.expect("an id"), &offered, title.contains("topic")));
             }
             "--" if what.starts_with(LEAVES) => {
                 let code = what.strip_prefix(LEAVES).and_then(|code| code.parse().ok());

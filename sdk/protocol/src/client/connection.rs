@@ -44,6 +44,7 @@ pub(super) struct Connection {
     /// Fresh tokens, if that was agreed on.
     pub(super) refresh: Option<Refresh>,
     binary: bool,
+    topics: bool,
     silence: Option<Duration>,
     last_heard: Instant,
     stage_deadline: Option<Instant>,
@@ -63,6 +64,8 @@ pub(super) struct ReadyConnection<'a> {
     pub(super) answers: bool,
     /// Whether payloads may be bytes.
     pub(super) binary: bool,
+    /// Whether the server has topics.
+    pub(super) topics: bool,
 }
 
 impl ReadyConnection<'_> {
@@ -94,6 +97,7 @@ impl Connection {
             answers: false,
             refresh: None,
             binary: false,
+            topics: false,
             silence: None,
             last_heard: now,
             stage_deadline: Some(now + config.stage_timeout),
@@ -105,8 +109,13 @@ impl Connection {
 
     pub(super) fn ready(&mut self) -> Option<ReadyConnection<'_>> {
         let limits = self.limits.filter(|_| self.stage.is_ready())?;
-        let (resume, answers, binary) = (self.resume, self.answers, self.binary);
-        Some(ReadyConnection { transmits: &mut self.transmits, limits, resume, answers, binary })
+        let (resume, answers, topics, binary) = (self.resume, self.answers, self.topics, self.binary);
+        Some(ReadyConnection { transmits: &mut self.transmits, limits, resume, answers, topics, binary })
+    }
+
+    /// Writes a `subscribe` behind the hello; nothing else may pass before `ready` (clause `ready.gate`).
+    pub(super) fn write_early(&mut self, subscribe: String) {
+        self.transmits.push(Wire::Text(subscribe));
     }
 
     pub(super) fn bye(&mut self, bye: Bye) {
@@ -206,6 +215,7 @@ impl Connection {
         let resume = listed("resume");
         let answers = resume && listed("answers");
         let binary = listed("binary");
+        let topics = listed("topics");
         if resume && ready.session.is_none() {
             return Err(PeerMisbehaved::new(Clause::FrameField, "`session` is missing, though Resume was agreed on"));
         }
@@ -220,6 +230,7 @@ impl Connection {
         self.answers = answers;
         self.refresh = listed("refresh").then(Refresh::default);
         self.binary = binary;
+        self.topics = topics;
         if !resume {
             // Fields of a level that was not agreed on are ignored (clause `frame.level`).
             ready.session = None;

@@ -118,8 +118,51 @@ pub enum ClientEvent {
     Text(String),
     /// A part of an answer.
     Answer(AnswerPart),
+    /// A subscription stands, for the first time or again: publications above `offset` follow.
+    Subscribed {
+        /// The subscription.
+        handle: u64,
+        /// The next publication lies above.
+        offset: u64,
+        /// The replay ends here.
+        head: u64,
+        /// What the offsets are offsets of.
+        epoch: String,
+        /// Whether nothing is missing since the last publication, or since what was asked for.
+        recovered: bool,
+    },
+    /// A publication of a topic that is followed.
+    Publication {
+        /// The subscription.
+        handle: u64,
+        /// Its offset in the topic.
+        offset: u64,
+        /// What it is.
+        event: String,
+        /// Opaque JSON.
+        payload: Payload,
+    },
+    /// A subscription is over, exactly once.
+    Unsubscribed {
+        /// The subscription.
+        handle: u64,
+        /// Why, for a program: empty after [`Client::cancel`](super::Client::cancel), the server's code, or one of
+        /// `already_subscribed`, `invalid_topic`, `unsupported`, `subject_changed`, `closed`.
+        code: String,
+        /// Whether asking again may help.
+        retry: bool,
+    },
     /// It is over, exactly once.
     Closed(End),
+}
+
+/// A place in a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The last offset that is held; 0 for the beginning.
+    pub offset: u64,
+    /// Of which epoch; `None` for whichever there is.
+    pub epoch: Option<String>,
 }
 
 /// A part of an answer.
@@ -247,7 +290,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rejection {
     /// For a program: the server's code, or one of `queue_full`, `not_ready`, `too_large`, `unsupported`,
-    /// `key_too_long`, `subject_changed`, `withdrawn`, `closed`.
+    /// `key_too_long`, `subject_changed`, `invalid_topic`, `withdrawn`, `closed`.
     pub code: String,
     /// For a person.
     pub message: String,
@@ -276,6 +319,8 @@ pub struct SendOptions {
     pub expire_after: Option<Duration>,
     /// Recognised across sessions, at most 64 bytes (clause `send.key`).
     pub key: Option<String>,
+    /// The topic to publish to (clause `topic.publish`).
+    pub topic: Option<String>,
 }
 
 /// Why there is no token.

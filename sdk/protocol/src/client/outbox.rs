@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub(super) answer: bool,
     pub(super) fail_fast: bool,
     pub(super) key: Option<String>,
+    /// The topic that it is published to.
+    pub(super) topic: Option<String>,
     pub(super) expires: Instant,
     /// Connections that ended while it was the oldest without a decision.
     pub(super) losses: u32,

@@ -11,6 +11,7 @@ mod handover;
 mod inbound;
 mod readiness;
 mod refresh;
+mod topics;
 
 pub(super) use announcing::announce;
 
@@ -19,7 +20,8 @@ use super::backoff::Backoff;
 use super::carried::Carried;
 use super::connection::{Connection, Inbound, Received};
 use super::event::{
-    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Rejection, SendOptions, StateChange, TokenResult,
+    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Position, Rejection, SendOptions, StateChange,
+    TokenResult,
 };
 use super::outbox::{self, Entries, Entry, Outbox};
 use super::queue::Queue;
@@ -38,6 +40,7 @@ use crate::time::{Duration, Instant, earliest};
 use crate::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL, base64url};
 use attempt::{Attempt, Phase};
 use former::{Former, Parting};
+use topics::Topics;
 
 /// How many connections may end on the oldest undecided send before it is given up (clause `send.three_connections`).
 const MAX_LOSSES: u32 = 3;
@@ -87,6 +90,7 @@ pub struct Client {
     inbox: Inbox,
     outbox: Outbox,
     answers: Vec<OpenAnswer>,
+    topics: Topics,
     backoff: Backoff,
     /// How many refreshes were begun; names each.
     refreshes: u64,
@@ -172,6 +176,7 @@ impl Client {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             answers: Vec::new(),
+            topics: Topics::default(),
             backoff: Backoff::new(seed),
             refreshes: 0,
             progress_deadline: None,
@@ -206,6 +211,8 @@ impl Client {
             Some(Rejection::local("not_ready", &message, true))
         } else if options.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
             Some(Rejection::local("key_too_long", "a key has 64 bytes at most", false))
+        } else if options.topic.as_ref().is_some_and(|topic| !topics::is_name(topic)) {
+            Some(Rejection::local("invalid_topic", "the name of a topic has 1 to 256 bytes", false))
         } else if !self.outbox.has_room(self.config.queue, bytes) {
             Some(Rejection::local("queue_full", "too much is waiting to be sent", true))
         } else {
@@ -226,6 +233,7 @@ impl Client {
             answer: options.answer,
             fail_fast: options.fail_fast,
             key: options.key,
+            topic: options.topic,
             expires: now + age,
             losses: 0,
             on_wire: false,
@@ -240,8 +248,12 @@ impl Client {
         self.carry();
     }
 
-    /// Stops an answer. What was not written is withdrawn; what was ends with the server's own `end`.
+    /// Stops an answer or a subscription. An answer that was not asked for yet is withdrawn; one that was ends with the
+    /// server's own `end`. A subscription ends at once.
     pub fn cancel(&mut self, now: Instant, handle: u64) {
+        if self.unsubscribe(handle) {
+            return;
+        }
         if self.outbox.waiting.iter().any(|entry| entry.handle == handle) {
             self.abandon(now, handle);
             return;
@@ -324,11 +336,13 @@ impl Client {
         let greeted = attempt.hello_rides;
         if protocol == SUBPROTOCOL {
             let hello = if greeted { None } else { Some(self.hello(number)) };
+            let hello_bytes = hello.as_ref().map_or(0, String::len);
             let connection = Connection::new(&self.config, now, number, hello);
             if let Some(attempt) = self.attempt(number) {
                 attempt.phase = Phase::Open;
                 attempt.connection = Some(connection);
             }
+            self.ask_early(number, hello_bytes);
         } else {
             let reason = "the server does not select `readywire.v1`: readiness would be unconfirmed";
             self.drop_connection(now, number, Loss { class: Class::Stop, ..Loss::local(4006, reason) });
@@ -410,6 +424,9 @@ impl Client {
         if due(self.inbox.deadline) {
             self.tell_taken();
         }
+        if due(self.topics.deadline) {
+            self.tell_topics(None);
+        }
         let next = self.next.as_ref().map(|next| next.number);
         for number in [Some(self.current.number), next].into_iter().flatten() {
             self.attempt_due(now, number);
@@ -459,6 +476,7 @@ impl Client {
             self.handover_at,
             self.former.as_ref().and_then(|former| former.deadline()),
             self.inbox.deadline,
+            self.topics.deadline,
             self.progress_deadline,
             self.closing,
         ] {

@@ -2,6 +2,7 @@
 
 mod inbound;
 mod refresh;
+mod topics;
 
 use crate::HELLO_PREFIX;
 use crate::clause::Clause;
@@ -18,6 +19,8 @@ use crate::time::{Duration, Instant, earliest};
 use inbound::{hello_in, millis};
 use refresh::TokenInForce;
 use std::collections::VecDeque;
+pub use topics::Subscribed;
+use topics::Topics;
 
 /// What the driver has to write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +59,25 @@ pub enum ServerEvent {
     },
     /// A fresh token: call `token_accepted` or `token_refused`.
     FreshToken(Auth),
+    /// Follow a topic, in place of an earlier request for it: answer by `subscribed` or `unsubscribed`.
+    Subscribe {
+        /// The topic.
+        topic: String,
+        /// The last offset that the client holds; `None` for only what comes from now on.
+        offset: Option<u64>,
+        /// Of which epoch; `None` for whichever there is.
+        epoch: Option<String>,
+    },
+    /// Follow it no longer; this end has said so already.
+    Unsubscribe {
+        /// The topic.
+        topic: String,
+    },
+    /// There is room again in the window of a topic.
+    TopicRoom {
+        /// The topic.
+        topic: String,
+    },
     /// Over, exactly once, with the first reason learned.
     Closed(Ending),
 }
@@ -78,10 +100,12 @@ pub struct Ending {
 /// The longest key of a send (clause `send.key`).
 const MAX_KEY_BYTES: usize = 64;
 
-/// The levels beyond Core that this end speaks, and what each stands on.
-const LEVELS: [(&str, Option<&str>); 4] = [(RESUME, None), (ANSWERS, Some(RESUME)), (REFRESH, None), (BINARY, None)];
+/// The levels beyond Core that this end speaks, and what each stands on. Topics stand on an application that has some.
+const LEVELS: [(&str, Option<&str>); 5] =
+    [(RESUME, None), (ANSWERS, Some(RESUME)), (TOPICS, None), (REFRESH, None), (BINARY, None)];
 const RESUME: &str = "resume";
 const ANSWERS: &str = "answers";
+const TOPICS: &str = "topics";
 const REFRESH: &str = "refresh";
 const BINARY: &str = "binary";
 
@@ -149,7 +173,7 @@ pub struct ServerConnection {
     undecided: VecDeque<Flying>,
     ack: Option<u64>,
     ack_due: Option<Instant>,
-    unsupported: Vec<String>,
+    topics: Topics,
     hello_deadline: Option<Instant>,
     ready_deadline: Option<Instant>,
     token: TokenInForce,
@@ -186,7 +210,7 @@ impl ServerConnection {
             undecided: VecDeque::new(),
             ack: None,
             ack_due: None,
-            unsupported: Vec::new(),
+            topics: Topics::default(),
             hello_deadline: Some(now + config.hello_timeout),
             ready_deadline: Some(now + config.ready_timeout),
             token: TokenInForce::default(),
@@ -298,9 +322,7 @@ impl ServerConnection {
             token_expires_in_ms: bound.token_expires_in.map(millis),
             capabilities,
         })));
-        for topic in std::mem::take(&mut self.unsupported) {
-            self.unsubscribe(topic);
-        }
+        self.answer_early();
     }
 
     /// These services do not work; none means that all do (clause `stage.degraded`).
@@ -343,14 +365,19 @@ impl ServerConnection {
         if !self.agreed(RESUME) || self.stalled {
             return None;
         }
-        let messages = self.window.messages.checked_sub(self.delivered.len() as u64).filter(|room| *room > 0)?;
+        let room = self.room(self.delivered.len(), self.delivered_bytes)?;
+        self.stage.is_ready().then_some((self.last_delivered, room))
+    }
+
+    /// What is left of a window in which so much is not taken.
+    fn room(&self, messages: usize, bytes: u64) -> Option<Window> {
+        let left = self.window.messages.checked_sub(messages as u64).filter(|room| *room > 0);
         // One message always passes an empty window, however large, or it could never pass.
-        let bytes = if self.delivered.is_empty() {
-            self.window.bytes.max(1)
-        } else {
-            self.window.bytes.checked_sub(self.delivered_bytes).filter(|room| *room > 0)?
-        };
-        self.stage.is_ready().then_some((self.last_delivered, Window { messages, bytes }))
+        if messages == 0 {
+            return Some(Window { messages: left.unwrap_or(1), bytes: self.window.bytes.max(1) });
+        }
+        let bytes = self.window.bytes.checked_sub(bytes).filter(|room| *room > 0)?;
+        Some(Window { messages: left?, bytes })
     }
 
     /// Writes the next message of the inbox, unless it has to wait for room in the client's window; any other offset is

@@ -20,6 +20,7 @@ mod reoffer;
 mod resume;
 mod states;
 mod subject;
+mod topics;
 mod window;
 
 use near::{Near, named};

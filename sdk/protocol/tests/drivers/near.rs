@@ -321,8 +321,8 @@ impl Near {
         let socket = socket.unwrap_or_else(|| panic!("only an open socket is written to: {frame:?}"));
         assert!(!socket.said_bye, "nothing is written behind a bye: {frame:?}");
         socket.said_bye = matches!(frame, ClientFrame::Bye(_));
-        use ClientFrame::{Bye, Hello, Ping, Pong};
-        let early = matches!(frame, Hello(_) | Ping { .. } | Pong { .. } | Bye(_));
+        use ClientFrame::{Bye, Hello, Ping, Pong, Subscribe};
+        let early = matches!(frame, Hello(_) | Ping { .. } | Pong { .. } | Bye(_) | Subscribe { .. });
         assert!(early || socket.heard_ready, "an application frame before ready: {frame:?}");
         self.written.push(frame);
         self.written_on.push(number);

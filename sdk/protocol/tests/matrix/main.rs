@@ -25,3 +25,4 @@ mod server_hostile;
 mod server_stages;
 mod server_window;
 mod take;
+mod topics;

@@ -95,6 +95,9 @@ fn what_came(far: &mut Far) -> Vec<String> {
             ServerEvent::Taken { offset } => found.push(format!("taken {offset}")),
             ServerEvent::Cancel { re } => found.push(format!("cancel {re}")),
             ServerEvent::FreshToken(_) => found.push("fresh token".to_owned()),
+            ServerEvent::Subscribe { topic, .. } => found.push(format!("subscribe {topic}")),
+            ServerEvent::Unsubscribe { topic } => found.push(format!("unsubscribe {topic}")),
+            ServerEvent::TopicRoom { topic } => found.push(format!("room {topic}")),
             ServerEvent::Closed(_) if violated => {}
             ServerEvent::Closed(ending) => found.push(format!("ends with {}", ending.code)),
         }

@@ -279,6 +279,7 @@ impl Cluster {
                     self.works.cancel(&held.id, re);
                 }
             }
+            ServerEvent::Subscribe { .. } | ServerEvent::Unsubscribe { .. } | ServerEvent::TopicRoom { .. } => {}
             ServerEvent::Closed(ending) => {
                 scene.watch.note_line(|| format!("  connection {owner} is over: {ending:?}"));
                 scene.watch.require(!peer.closed, "a connection ends once", || format!("{ending:?}"));

@@ -156,6 +156,7 @@ impl Plan {
                 answer: random.chance(30),
                 fail_fast: random.chance(10),
                 expire_after: random.chance(15).then(|| random.millis(0, 2_000)),
+                topic: None,
                 key: random.chance(40).then(|| format!("key-{handle}")),
             };
             let padding = *random.pick(&[0, 0, 10, 150, 600]);

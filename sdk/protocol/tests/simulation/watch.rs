@@ -316,6 +316,7 @@ impl Watch {
             ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text().unwrap_or_default()),
             ClientEvent::Text(_) => self.require(false, "only existing servers send bare text", String::new),
             ClientEvent::Answer(part) => self.part(part),
+            ClientEvent::Subscribed { .. } | ClientEvent::Publication { .. } | ClientEvent::Unsubscribed { .. } => {}
             ClientEvent::Closed(end) => {
                 if self.closing.is_none() {
                     self.saw(Sight::StoppedEarly);

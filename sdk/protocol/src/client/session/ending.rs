@@ -108,6 +108,7 @@ impl Client {
         self.progress_deadline = None;
         self.inbox.deadline = None;
         self.outbox.detach(!fenced);
+        self.detach_topics();
         if ready_since.is_some() && self.session.is_none() {
             self.start_over(None);
         }
@@ -142,6 +143,7 @@ impl Client {
         for answer in std::mem::take(&mut self.answers) {
             self.events.push(former::over(answer.handle, "closed", "the client was closed before the answer ended"));
         }
+        self.end_topics("closed");
         self.announce();
         self.events.push(ClientEvent::Closed(End {
             code: loss.code,

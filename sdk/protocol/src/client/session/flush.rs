@@ -7,16 +7,20 @@ impl Client {
     pub(super) fn flush(&mut self, now: Instant) {
         let Some(mut ready) = self.current.ready() else { return };
         let limits = ready.limits;
-        let (resume, answers, binary) = (ready.resume, ready.answers, ready.binary);
+        let (resume, answers) = (ready.resume, ready.answers);
+        let (topics, binary) = (ready.topics, ready.binary);
         let unfit = |entry: &Entry, wire: &Wire| {
             if wire.size() > limits.max_message_bytes {
                 return Some(Rejection::local("too_large", "larger than the server takes", false));
             }
-            // Nobody would ever end that answer (clause `frame.level`), or read those bytes (clause `binary.unsupported`).
+            // Nobody would ever end that answer (clause `frame.level`), or read those bytes (clause `binary.unsupported`),
+            // or look at that topic (clause `topic.publish`).
             let lacks = if entry.answer && !answers {
                 "the server gives no answers"
             } else if entry.payload.bytes().is_some() && !binary {
                 "the server takes no bytes"
+            } else if entry.topic.is_some() && !topics {
+                "the server has no topics"
             } else {
                 return None;
             };
@@ -103,6 +107,6 @@ impl Client {
 /// The frame of a send. A server without sessions knows no keys.
 fn wire(entry: &Entry, resume: bool) -> Wire {
     let key = entry.key.as_deref().filter(|_| resume);
-    let text = frame::send(entry.id, &entry.event, &entry.payload, entry.answer, key, None);
+    let text = frame::send(entry.id, &entry.event, &entry.payload, entry.answer, key, entry.topic.as_deref());
     Wire::new(text, Some(&entry.payload))
 }

@@ -64,6 +64,7 @@ impl Client {
     pub(super) fn transfer(&mut self, now: Instant, ready: &Ready) {
         let Some(next) = self.next.take() else { return };
         let old = std::mem::replace(&mut self.current, *next);
+        self.detach_topics();
         self.superseded = false;
         self.progress_deadline = None;
         self.backoff.ended(&self.config, old.ready_since, now);

@@ -29,6 +29,9 @@ impl Client {
             ServerFrame::Drain { reconnect_after_ms, alternate, .. } => {
                 self.drained(now, &reconnect_after_ms, alternate);
             }
+            ServerFrame::Subscribed { .. } | ServerFrame::Unsubscribed { .. } | ServerFrame::Publication { .. } => {
+                return self.topical(now, frame);
+            }
             _ => {
                 let found = "a frame of a level that was not agreed";
                 return Err(PeerMisbehaved::new(Clause::FrameLevel, found));

@@ -41,6 +41,7 @@ impl Client {
             Session { id: grant.id, token: grant.token, attempt }
         });
         self.release_held(now);
+        self.ask_topics();
         if let Some(mut connection) = self.current.ready().filter(|ready| ready.answers) {
             let written = &self.outbox.written;
             for answer in self.answers.iter().filter(|answer| answer.cancelled && answer.id > 0) {
@@ -107,6 +108,7 @@ impl Client {
             for entry in std::mem::take(&mut self.outbox.waiting) {
                 self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal.clone()));
             }
+            self.end_topics("subject_changed");
         }
         let (waiting, former) = (&self.outbox.waiting, &self.former);
         let elsewhere = former.iter().flat_map(|former| &former.written);

@@ -1,12 +1,10 @@
 //! What a client says, and what goes out for it.
 
+use super::topics::Wish;
 use super::*;
 use crate::close::Class;
 use crate::frame::{Bye, ClientFrame};
 use crate::{HELLO_ENTRY_BYTES, base64url};
-
-/// How many topics may be asked for before `ready` (clause `preauth.limits`).
-const MAX_EARLY_SUBSCRIBES: usize = 256;
 
 impl ServerConnection {
     pub(super) fn heard(&mut self) {
@@ -56,16 +54,10 @@ impl ServerConnection {
                 return Err(PeerMisbehaved::new(Clause::HelloOnce, "a second hello"));
             }
             ClientFrame::Hello(hello) => self.hello(*hello),
-            ClientFrame::Subscribe { topic, .. } if self.greeted => {
-                if self.stage.is_ready() {
-                    self.unsubscribe(topic)
-                } else if self.unsupported.len() < MAX_EARLY_SUBSCRIBES {
-                    self.unsupported.push(topic)
-                } else {
-                    return Err(PeerMisbehaved::new(Clause::PreauthLimits, "too many subscribes before `ready`"));
-                }
+            ClientFrame::Subscribe { topic, offset, epoch } if self.greeted => {
+                return self.topic(Wish::Subscribe { topic, offset, epoch });
             }
-            ClientFrame::Unsubscribe { .. } if self.greeted => {}
+            ClientFrame::Unsubscribe { topic } if self.greeted => return self.topic(Wish::Unsubscribe { topic }),
             _ if !self.stage.is_ready() => {
                 let found = format!("an application frame at {}, before `ready`", self.stage);
                 return Err(PeerMisbehaved::new(Clause::ReadyGate, found));
@@ -74,7 +66,9 @@ impl ServerConnection {
             ClientFrame::Taken { offset, topic: None } if self.agreed(RESUME) => return self.taken(now, offset),
             ClientFrame::Cancel { re } if self.agreed(ANSWERS) => self.events.push_back(ServerEvent::Cancel { re }),
             ClientFrame::Auth(auth) if self.agreed(REFRESH) => return self.fresh_token(auth),
-            ClientFrame::Taken { topic: Some(_), .. } => {}
+            ClientFrame::Taken { offset, topic: Some(topic) } if self.agreed(TOPICS) => {
+                return self.topic_taken(offset, topic);
+            }
             ClientFrame::Taken { .. }
             | ClientFrame::Cancel { .. }
             | ClientFrame::Subscribe { .. }
@@ -94,7 +88,8 @@ impl ServerConnection {
     pub(super) fn hello(&mut self, mut hello: Hello) {
         self.greeted = true;
         let theirs = |level: &str| hello.capabilities.iter().any(|listed| listed == level);
-        let both = LEVELS.into_iter().filter(|(level, needs)| theirs(level) && needs.is_none_or(theirs));
+        let ours = |level: &str| level != TOPICS || self.config.topics;
+        let both = LEVELS.into_iter().filter(|(level, needs)| ours(level) && theirs(level) && needs.is_none_or(theirs));
         self.levels = both.map(|(level, _)| level.to_owned()).collect();
         if !self.agreed(RESUME) {
             hello.resume = None;
@@ -117,6 +112,10 @@ impl ServerConnection {
             return Err(PeerMisbehaved::new(Clause::SendWindow, "more in flight than `max_in_flight`"));
         }
         send.answer &= self.agreed(ANSWERS);
+        send.topic = send.topic.filter(|_| self.agreed(TOPICS));
+        if let Some(topic) = &send.topic {
+            topics::name(topic)?;
+        }
         send.key = send.key.filter(|_| self.agreed(RESUME));
         if send.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
             return Err(PeerMisbehaved::new(Clause::SendKey, "a key over 64 bytes"));
@@ -136,10 +135,6 @@ impl ServerConnection {
         }
         self.events.push_back(ServerEvent::Taken { offset });
         Ok(())
-    }
-
-    pub(super) fn unsubscribe(&mut self, topic: String) {
-        self.write(&ServerFrame::Unsubscribed { topic, code: Some("unsupported".to_owned()), retry: false });
     }
 
     pub(super) fn acknowledge(&mut self) {
