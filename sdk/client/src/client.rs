@@ -8,9 +8,10 @@ use crate::messages::{Messages, SendChanges, States};
 use crate::options::SendOptions;
 use crate::payload::{FromPayload, IntoPayload};
 use crate::sending::{Outcome, Sending};
+use crate::subscription::Subscription;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
-use readywire_protocol::client::{ClientState, End, SendOptions as CoreOptions, StateChange};
+use readywire_protocol::client::{ClientState, End, Position, SendOptions as CoreOptions, StateChange};
 use readywire_protocol::json::Payload;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -151,6 +152,43 @@ impl Client {
         Messages { messages, overflow, told: false }
     }
 
+    /// Follows a topic from now on. What comes is told in order and across reconnects, and if something is missing, that
+    /// is told, too. One subscription for each topic; another is refused as `already_subscribed`.
+    pub fn subscribe(&self, topic: &str) -> Subscription {
+        self.follow(topic, None)
+    }
+
+    /// As [`Client::subscribe`], from behind a position on: one that was held before, or offset 0 for all that is kept.
+    pub fn subscribe_from(&self, topic: &str, position: Position) -> Subscription {
+        self.follow(topic, Some(position))
+    }
+
+    /// Publishes to a topic: a send like any other (clause `topic.publish`).
+    pub fn publish(&self, topic: &str, event: &str, payload: &(impl Serialize + ?Sized)) -> Sending {
+        self.publish_with(topic, event, payload, SendOptions::new())
+    }
+
+    /// As [`Client::publish`], with options.
+    pub fn publish_with(
+        &self,
+        topic: &str,
+        event: &str,
+        payload: &(impl Serialize + ?Sized),
+        options: SendOptions,
+    ) -> Sending {
+        self.send_with(event, payload, SendOptions { topic: Some(topic.to_owned()), ..options })
+    }
+
+    fn follow(&self, topic: &str, from: Option<Position>) -> Subscription {
+        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
+        let (items, events) = mpsc::channel(BUFFER);
+        let (slow, overflow) = oneshot::channel();
+        let reader = Reader { items, overflow: Some(slow) };
+        self.link.give(Input::Sink(Request::Subscription { handle, reader }));
+        self.link.give(Input::Subscribe { handle, topic: topic.to_owned(), from });
+        Subscription { handle, link: self.link.clone(), events, overflow, over: false }
+    }
+
     /// The network or the machine woke up: find out at once whether the connection still lives.
     pub fn wake(&self) {
         self.link.give(Input::Wake);
@@ -173,8 +211,8 @@ impl Client {
     }
 
     fn give(&self, handle: u64, event: &str, payload: Payload, options: SendOptions, answer: bool) {
-        let SendOptions { fail_fast, expire_after, key } = options;
-        let options = CoreOptions { answer, fail_fast, expire_after, key };
+        let SendOptions { fail_fast, expire_after, key, topic } = options;
+        let options = CoreOptions { answer, fail_fast, expire_after, key, topic };
         // If the run loop is gone, so is the sink, and whoever waits is told that the client is closed.
         self.link.give(Input::Send { handle, event: event.to_owned(), payload, options });
     }

@@ -9,7 +9,7 @@ pub use machine::Machine;
 
 use crate::clock;
 use crate::transport::{self, EventSender, Farewell, Socket, SocketEvent};
-use readywire_protocol::client::{ClientEvent, ClientState, Command, OpeningResult, SendOptions, TokenResult};
+use readywire_protocol::client::{ClientEvent, ClientState, Command, OpeningResult, Position, SendOptions, TokenResult};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::frame::envelope_text;
 use readywire_protocol::json::Payload;
@@ -38,9 +38,18 @@ pub enum Input<R> {
         /// How to send it.
         options: SendOptions,
     },
+    /// See `Client::subscribe`.
+    Subscribe {
+        /// Chosen by the caller, never used twice.
+        handle: u64,
+        /// The topic.
+        topic: String,
+        /// From where on.
+        from: Option<Position>,
+    },
     /// See `Client::cancel`.
     Cancel {
-        /// The send that asked.
+        /// The send that asked, or the subscription.
         handle: u64,
     },
     /// See `Client::abandon`.
@@ -100,7 +109,7 @@ pub trait EventSink {
     /// Does what the application wants.
     fn request(&mut self, request: Self::Request);
 
-    /// Something happened. Gives back the handle of an answer that nobody reads any more.
+    /// Something happened. Gives back the handle of an answer or a subscription that nobody reads any more.
     fn event(&mut self, event: ClientEvent) -> Option<u64>;
 
     /// Whether this message of an existing server says that it is ready (clause `existing.gate`).
@@ -240,6 +249,7 @@ impl<S: EventSink> Engine<S> {
                     self.core.send(now, handle, &event, payload, options);
                 }
                 Input::Text { handle, text, options } => self.core.send_text(now, handle, text, &options),
+                Input::Subscribe { handle, topic, from } => self.core.subscribe(handle, &topic, from),
                 Input::Cancel { handle } => self.core.cancel(now, handle),
                 Input::Abandon { handle } => self.core.abandon(now, handle),
                 Input::Close { deadline } => self.core.close(now, deadline),

@@ -110,8 +110,8 @@ pub enum SendError {
     },
     /// It was not taken, and never will be.
     Refused {
-        /// For a program: the server's code, or `queue_full`, `too_large`, `key_too_long`, `subject_changed`, `withdrawn`
-        /// or `closed`.
+        /// For a program: the server's code, or `queue_full`, `too_large`, `key_too_long`, `subject_changed`,
+        /// `unsupported`, `invalid_topic`, `withdrawn` or `closed`.
         code: String,
         /// For a person.
         message: String,
@@ -216,6 +216,38 @@ impl fmt::Display for AnswerError {
 }
 
 impl std::error::Error for AnswerError {}
+
+/// A subscription ended otherwise than by its own application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscriptionError {
+    /// The server refused or revoked it, or the client knows that it has to end.
+    Ended {
+        /// For a program: the server's code, such as `forbidden` or `revoked`, or `unsupported`, `already_subscribed`,
+        /// `invalid_topic`, `subject_changed` or `closed`.
+        code: String,
+        /// Whether asking again may help.
+        retry: bool,
+    },
+    /// It was not read as fast as it came, and was unsubscribed.
+    SlowConsumer,
+}
+
+impl fmt::Display for SubscriptionError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended { code, retry } => {
+                let remedy = if *retry { "; asking again may help" } else { "" };
+                write!(formatter, "the subscription ended ({code}){remedy}")
+            }
+            Self::SlowConsumer => {
+                formatter.write_str("the topic was not read as fast as it came, and is followed no longer")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SubscriptionError {}
 
 /// Messages were not read as fast as they came; the stream is over, call `messages()` again and read faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! The sink of the Rust API: brings each event to whoever waits for it.
 
 use crate::engine::EventSink;
-use crate::error::{AnswerError, SendError, SlowConsumer};
+use crate::error::{AnswerError, SendError, SlowConsumer, SubscriptionError};
 use crate::messages::Message;
 use crate::sending::{Acknowledged, SendChange, SendState};
+use crate::subscription::{Publication, TopicEvent};
 use futures::channel::{mpsc, oneshot};
 use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, StateChange};
 use std::collections::HashMap;
@@ -19,6 +20,8 @@ pub(crate) enum Request {
     Outcome { handle: u64, outcome: oneshot::Sender<Result<Acknowledged, SendError>> },
     /// Somebody reads an answer.
     Answer { handle: u64, reader: Reader<Result<AnswerPart, AnswerError>> },
+    /// Somebody follows a topic.
+    Subscription { handle: u64, reader: Reader<Result<TopicEvent, SubscriptionError>> },
     /// Somebody reads messages.
     Messages(Reader<Message>),
     /// Somebody follows the state.
@@ -75,6 +78,7 @@ pub(crate) struct Front {
     state: Arc<RwLock<StateChange>>,
     outcomes: HashMap<u64, oneshot::Sender<Result<Acknowledged, SendError>>>,
     answers: HashMap<u64, Reader<Result<AnswerPart, AnswerError>>>,
+    subscriptions: HashMap<u64, Reader<Result<TopicEvent, SubscriptionError>>>,
     readers: Vec<Reader<Message>>,
     /// Messages that came before anybody read; `None` once somebody did.
     early: Option<Early>,
@@ -89,6 +93,7 @@ impl Front {
             state,
             outcomes: HashMap::new(),
             answers: HashMap::new(),
+            subscriptions: HashMap::new(),
             readers: Vec::new(),
             early: Some(Early::default()),
             followers: Vec::new(),
@@ -143,6 +148,15 @@ impl Front {
         (!reads && !end).then_some(handle)
     }
 
+    /// Gives back the handle of a subscription that is not read as fast as it comes (clause `topic.slow_consumer`).
+    fn topical(&mut self, handle: u64, event: TopicEvent) -> Option<u64> {
+        if self.subscriptions.get_mut(&handle)?.push(Ok(event)) {
+            return None;
+        }
+        self.subscriptions.remove(&handle);
+        Some(handle)
+    }
+
     fn message(&mut self, message: Message) {
         if let Some(early) = &mut self.early {
             return early.push(message);
@@ -158,6 +172,7 @@ impl EventSink for Front {
         match request {
             Request::Outcome { handle, outcome } => drop(self.outcomes.insert(handle, outcome)),
             Request::Answer { handle, reader } => drop(self.answers.insert(handle, reader)),
+            Request::Subscription { handle, reader } => drop(self.subscriptions.insert(handle, reader)),
             Request::Messages(mut reader) => {
                 let early = self.early.take().unwrap_or_default();
                 for message in early.messages {
@@ -200,6 +215,20 @@ impl EventSink for Front {
             // Only existing servers send bare text.
             ClientEvent::Text(_) => {}
             ClientEvent::Answer(part) => return self.answered(part),
+            ClientEvent::Subscribed { handle, offset, head, epoch, recovered } => {
+                tracing::debug!(handle, offset, head, epoch, recovered, "subscribed");
+                return self.topical(handle, TopicEvent::Subscribed { offset, head, epoch, recovered });
+            }
+            ClientEvent::Publication { handle, offset, event, payload } => {
+                let json = payload.text().to_owned();
+                return self.topical(handle, TopicEvent::Publication(Publication { offset, event, json }));
+            }
+            ClientEvent::Unsubscribed { handle, code, retry } => {
+                tracing::debug!(handle, code, retry, "unsubscribed");
+                if let Some(mut reader) = self.subscriptions.remove(&handle).filter(|_| !code.is_empty()) {
+                    reader.push(Err(SubscriptionError::Ended { code, retry }));
+                }
+            }
             ClientEvent::Closed(end) => {
                 tracing::info!(code = end.code, reason = end.reason, "closed");
                 for waiting in self.ends.drain(..) {

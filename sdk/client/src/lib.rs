@@ -58,6 +58,8 @@ mod payload;
 pub mod remedy;
 #[cfg(feature = "api")]
 mod sending;
+#[cfg(feature = "api")]
+mod subscription;
 #[cfg(feature = "tickets")]
 mod tickets;
 #[doc(hidden)]
@@ -71,13 +73,14 @@ pub use self::{
     client::Client,
     connect::connect,
     credential::{Credential, TokenReason},
-    error::{AnswerError, ConnectError, SendError, SlowConsumer},
+    error::{AnswerError, ConnectError, SendError, SlowConsumer, SubscriptionError},
     messages::{Message, Messages, SendChanges, States},
     options::{Options, SendOptions},
     payload::{Bytes, FromPayload, IntoPayload, Payload, PayloadError},
     sending::{Acknowledged, SendChange, SendState, Sending},
+    subscription::{Publication, Subscription, TopicEvent},
 };
-pub use readywire_protocol::client::{ClientState as State, End, StateChange, TokenFailure};
+pub use readywire_protocol::client::{ClientState as State, End, Position, StateChange, TokenFailure};
 
 /// The example of the project's README, held to the code.
 #[cfg(doctest)]

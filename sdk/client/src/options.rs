@@ -156,6 +156,7 @@ pub struct SendOptions {
     pub(crate) fail_fast: bool,
     pub(crate) expire_after: Option<Duration>,
     pub(crate) key: Option<String>,
+    pub(crate) topic: Option<String>,
 }
 
 impl SendOptions {

@@ -187,6 +187,24 @@ impl EventSink for Sink {
                 self.tell(ObjectWriter::typed("text"), Some(&text));
             }
             ClientEvent::Answer(part) => self.answer(&part),
+            ClientEvent::Subscribed { handle, offset, head, epoch, recovered } => {
+                let mut event = topical("subscribed", handle, offset);
+                event.integer("head", head);
+                event.string("epoch", &epoch);
+                event.boolean("recovered", recovered);
+                self.tell(event, None);
+            }
+            ClientEvent::Publication { handle, offset, event: name, payload } => {
+                let mut event = topical("publication", handle, offset);
+                event.string("event", &name);
+                self.tell(event, Some(&payload));
+            }
+            ClientEvent::Unsubscribed { handle, code, retry } => {
+                let mut event = topical("unsubscribed", handle, 0);
+                event.string("code", &code);
+                event.boolean("retry", retry);
+                self.tell(event, None);
+            }
             ClientEvent::Closed(end) => self.closed(&end),
         }
         None
@@ -219,6 +237,13 @@ impl EventSink for Sink {
         event.optional_integer("bytes", beside.map(|bytes| bytes as u64));
         self.tell(event, None);
     }
+}
+
+fn topical(kind: &str, handle: u64, offset: u64) -> ObjectWriter {
+    let mut event = ObjectWriter::typed(kind);
+    event.integer("handle", handle);
+    event.integer("offset", offset);
+    event
 }
 
 fn sending(handle: u64, state: &str) -> ObjectWriter {

@@ -14,7 +14,7 @@ use options::Options;
 use page::Page;
 use readywire::clock;
 use readywire::engine::{Happening, Input, Machine, Question};
-use readywire_protocol::client::{Client, Existing, SendOptions, TokenFailure};
+use readywire_protocol::client::{Client, Existing, Position, SendOptions, TokenFailure};
 use readywire_protocol::frame::Auth;
 use readywire_protocol::json::{Object, Payload};
 use readywire_protocol::time::Duration;
@@ -78,10 +78,14 @@ impl RawClient {
         flags: u32,
         expire_after_ms: f64,
         key: Option<String>,
+        topic: Option<String>,
     ) {
         let handle = handle as u64;
         self.give(match Payload::parse(payload) {
-            Ok(payload) => Input::Send { handle, event, payload, options: send_options(flags, expire_after_ms, key) },
+            Ok(payload) => {
+                let options = SendOptions { topic, ..send_options(flags, expire_after_ms, key) };
+                Input::Send { handle, event, payload, options }
+            }
             Err(error) => Input::Sink(Request::Refuse { handle, message: error.found }),
         });
     }
@@ -115,7 +119,13 @@ impl RawClient {
         self.give(Input::Text { handle: handle as u64, text, options });
     }
 
-    /// Stops an answer; idempotent.
+    /// Follows a topic, from behind this offset on, or from now on if it is below 0.
+    pub fn subscribe(&self, handle: f64, topic: String, offset: f64, epoch: Option<String>) {
+        let from = (offset >= 0.0).then(|| Position { offset: offset as u64, epoch });
+        self.give(Input::Subscribe { handle: handle as u64, topic, from });
+    }
+
+    /// Stops an answer or a subscription; idempotent.
     pub fn cancel(&self, handle: f64) {
         self.give(Input::Cancel { handle: handle as u64 });
     }
@@ -158,6 +168,7 @@ fn send_options(flags: u32, expire_after_ms: f64, key: Option<String>) -> SendOp
         // Zero stands for "no limit of its own".
         expire_after: Some(milliseconds(expire_after_ms)).filter(|age| !age.is_zero()),
         key,
+        topic: None,
     }
 }
 

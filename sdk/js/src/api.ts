@@ -22,6 +22,7 @@ export {
   ReadywireError,
   RefusedError,
   ServiceImpairedError,
+  SubscriptionError,
   UnknownOutcomeError,
 } from "./errors.js";
 export type { TypedEventTarget, TypedListener } from "./events.js";
@@ -37,6 +38,8 @@ export type {
   EventMapOf,
   Frame,
   Message,
+  Position,
+  Publication,
   ReceiveEvent,
   ReceivePayload,
   SendChange,
@@ -47,7 +50,11 @@ export type {
   SessionChange,
   State,
   StateChange,
+  SubscribeOptions,
+  Subscribed,
+  Subscription,
   TokenProvider,
   TokenReason,
   TokenRequest,
+  TopicNews,
 } from "./types.js";

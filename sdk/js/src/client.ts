@@ -15,6 +15,7 @@ import type { RawClient, RawClientConstructor, RawEvent, RawSendEvent } from "./
 import { withoutTokens } from "./redaction.js";
 import { PlainSend, Request, Stream } from "./sends.js";
 import type { Owner, Send } from "./sends.js";
+import { TopicSubscription } from "./subscriptions.js";
 import { TokenQuestions } from "./token.js";
 import type {
   AnswerPart,
@@ -24,11 +25,14 @@ import type {
   EventMap,
   EventMapOf,
   Message,
+  ReceiveEvent,
   SendEvent,
   SendOptions,
   SendPayload,
   State,
   StateChange,
+  SubscribeOptions,
+  Subscription,
 } from "./types.js";
 
 /** How long `close()` lets sends under way be decided. */
@@ -55,6 +59,8 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
   #wasReady = false;
   #nextHandle = 1;
   readonly #sends = new Map<number, Send>();
+  // Whatever events it was narrowed to: it is only fed here.
+  readonly #subscriptions = new Map<number, TopicSubscription<M, ReceiveEvent<M>>>();
   readonly #readers = new Set<BufferedIterator<Message<M>>>();
   readonly #waiting: Waiting[] = [];
   readonly #line: Line;
@@ -169,6 +175,45 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     options: SendOptions = {},
   ): Promise<{ id: number }> {
     return this.#plain(event, encodePayload(event, payload), options);
+  }
+
+  /** Publishes to a topic: a send like any other, with the same outcomes. */
+  async publish<K extends SendEvent<M>>(
+    topic: string,
+    event: K,
+    payload: SendPayload<M, K>,
+    options: SendOptions = {},
+  ): Promise<{ id: number }> {
+    return this.#plain(event, encodePayload(event, payload), options, topic);
+  }
+
+  /**
+   * Follows a topic, once for each client, from now on or from `options.from`. It begins at once, whether anybody reads
+   * it or not. `subscribed` comes first, and again after each reconnect; it tells in `recovered` whether anything is
+   * missing.
+   */
+  subscribe<K extends ReceiveEvent<M> = ReceiveEvent<M>>(
+    topic: string,
+    options: SubscribeOptions = {},
+  ): Subscription<M, K> {
+    const { from, signal } = options;
+    const offset = from?.offset ?? -1;
+    if (from !== undefined && !(Number.isSafeInteger(offset) && offset >= 0)) {
+      throw new TypeError("from.offset must be a whole number, 0 or above");
+    }
+    const subscription = new TopicSubscription<M, K>(this.#owner, this.#nextHandle++, topic, signal);
+    try {
+      this.#check(signal);
+    } catch (error) {
+      subscription.fail(error);
+      return subscription;
+    }
+    this.#subscriptions.set(
+      subscription.handle,
+      subscription as unknown as TopicSubscription<M, ReceiveEvent<M>>,
+    );
+    this.#call((raw) => raw.subscribe(subscription.handle, topic, offset, from?.epoch));
+    return subscription;
   }
 
   /** As `send`, but throws `NotReadyError` at once when the server is not ready. */
@@ -315,16 +360,16 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     signal?.throwIfAborted();
   }
 
-  #plain(event: string, payload: Encoded | Blob, options: SendOptions): Promise<{ id: number }> {
+  #plain(event: string, payload: Encoded | Blob, options: SendOptions, topic?: string): Promise<{ id: number }> {
     return new Promise((resolve, reject) => {
       this.#check(options.signal);
       const settlers = { resolve, reject };
       const send = new PlainSend(this.#owner, this.#nextHandle++, event, options.signal, settlers);
-      this.#begin(send, payload, options, false);
+      this.#begin(send, payload, options, false, topic);
     });
   }
 
-  #begin(send: Send, payload: Encoded | Blob, options: SendOptions, answer: boolean): void {
+  #begin(send: Send, payload: Encoded | Blob, options: SendOptions, answer: boolean, topic?: string): void {
     this.#sends.set(send.handle, send);
     const flags = (answer ? FLAG_ANSWER : 0) | (options.policy === "fail_fast" ? FLAG_FAIL_FAST : 0);
     const { handle } = send;
@@ -336,7 +381,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         // Zero means "no limit" to the engine; who asks for zero wants the shortest.
         const expireAfter = expireAfterMs === undefined ? 0 : Math.max(1, Math.ceil(expireAfterMs - waitedMs));
         this.#call((raw) => {
-          if (typeof encoded === "string") raw.send(handle, send.event, encoded, flags, expireAfter, key);
+          if (typeof encoded === "string") raw.send(handle, send.event, encoded, flags, expireAfter, key, topic);
           else raw.sendBytes(handle, send.event, encoded, flags, expireAfter, key);
         });
       },
@@ -428,6 +473,16 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         }
         break;
       }
+      case "subscribed":
+        this.#subscriptions.get(event.handle)?.subscribed(event);
+        break;
+      case "publication":
+        this.#subscriptions.get(event.handle)?.published(event, payload);
+        break;
+      case "unsubscribed":
+        this.#subscriptions.get(event.handle)?.unsubscribed(event);
+        this.#subscriptions.delete(event.handle);
+        break;
       case "frame":
         callSafely(this.#options.onframe, {
           direction: event.direction,
@@ -528,6 +583,8 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     const undecided = [...this.#sends.values()].filter((send) => !send.decided);
     for (const send of this.#sends.values()) send.close(info);
     this.#sends.clear();
+    for (const subscription of this.#subscriptions.values()) subscription.close(info);
+    this.#subscriptions.clear();
     for (const send of undecided) this.#tellSend(send, { code: "closed", message: info.reason });
     for (const waiting of this.#waiting.splice(0)) waiting.reject(this.#endError(info));
     for (const reader of this.#readers) endReader(reader, info);

@@ -109,6 +109,11 @@ export class AnswerError extends ReadywireError {
   override readonly name = "AnswerError";
 }
 
+/** A subscription was refused or revoked, or was not read as fast as it came. */
+export class SubscriptionError extends ReadywireError {
+  override readonly name = "SubscriptionError";
+}
+
 /** The client is closed. */
 export class ClosedError extends ReadywireError {
   override readonly name = "ClosedError";
@@ -209,5 +214,35 @@ export function answerError(event: string, stage: State, error: { code: string; 
     code: error.code,
     retryable: slow || error.code === "session_lost",
     remedy: slow ? "Read the answer as fast as it comes, or ask for less." : "Ask again if it still matters.",
+  });
+}
+
+/** The error for a subscription that ended by itself. */
+export function subscriptionError(
+  topic: string,
+  stage: State,
+  end: { code: string; retry: boolean },
+): SubscriptionError {
+  return new SubscriptionError(`the subscription to "${topic}" ended: ${end.code}`, {
+    stage,
+    code: end.code,
+    retryable: end.retry,
+    remedy: SUBSCRIPTION_REMEDIES[end.code] ?? (end.retry ? "Subscribe again later." : "The same would be refused again."),
+  });
+}
+
+const SUBSCRIPTION_REMEDIES: Readonly<Record<string, string>> = {
+  already_subscribed: "Share the subscription that there is: a client has one for each topic.",
+  closed: "Connect again, then subscribe.",
+  subject_changed: "The token now belongs to somebody else: subscribe again if they are to follow this topic.",
+  unsupported: "This server has no topics.",
+};
+
+export function slowConsumerError(topic: string, stage: State): SubscriptionError {
+  return new SubscriptionError(`"${topic}" was not read as fast as it came`, {
+    stage,
+    code: "slow_consumer",
+    retryable: true,
+    remedy: "Subscribe again from the last offset that was read, and read faster.",
   });
 }

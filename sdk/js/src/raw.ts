@@ -36,6 +36,7 @@ export interface RawClient {
     flags: number,
     expireAfterMs: number,
     key: string | undefined,
+    topic: string | undefined,
   ): void;
   /** As `send`, with bytes in place of JSON text. They are copied before it returns. */
   sendBytes(
@@ -50,7 +51,9 @@ export interface RawClient {
   provideOpening(number: number, messages: string): void;
   /** A message for an existing server. */
   sendText(handle: number, text: string, flags: number, expireAfterMs: number): void;
-  /** Stops an answer; idempotent. */
+  /** Follows a topic, from behind `offset` on; below 0: from now on. */
+  subscribe(handle: number, topic: string, offset: number, epoch: string | undefined): void;
+  /** Stops an answer or a subscription; idempotent. */
   cancel(handle: number): void;
   /** Gives a send up: withdrawn if it was never written, unknown if it was. */
   abandon(handle: number): void;
@@ -100,6 +103,9 @@ export type RawEvent =
   | { type: "rule" }
   /** Whether that end of an existing server's connection is for good; the reason is the payload. */
   | { type: "stop"; code: number }
+  | RawSubscribedEvent
+  | RawPublicationEvent
+  | RawUnsubscribedEvent
   /** Tokens and all: not to be shown as it is. */
   | { type: "frame"; direction: "in" | "out"; text: string; bytes?: number }
   | RawClosedEvent;
@@ -125,6 +131,30 @@ export interface RawAnswerEvent {
   event: string;
   end: boolean;
   error: { code: string; message: string } | null;
+}
+
+export interface RawSubscribedEvent {
+  type: "subscribed";
+  handle: number;
+  offset: number;
+  head: number;
+  epoch: string;
+  recovered: boolean;
+}
+
+export interface RawPublicationEvent {
+  type: "publication";
+  handle: number;
+  offset: number;
+  event: string;
+}
+
+export interface RawUnsubscribedEvent {
+  type: "unsubscribed";
+  handle: number;
+  /** Empty if the application wanted it. */
+  code: string;
+  retry: boolean;
 }
 
 export interface RawClosedEvent {

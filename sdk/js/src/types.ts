@@ -37,6 +37,61 @@ export type Message<M extends EventMapOf<M> = EventMap> = {
   };
 }[ReceiveEvent<M>];
 
+/** A message of a topic. `event` tells the type of `payload`. */
+export type Publication<M extends EventMapOf<M> = EventMap, K extends ReceiveEvent<M> = ReceiveEvent<M>> = {
+  [E in K]: {
+    readonly type: "publication";
+    readonly event: E;
+    readonly payload: ReceivePayload<M, E>;
+    /** Its place in the topic: increasing, with gaps. */
+    readonly offset: number;
+  };
+}[K];
+
+/** The subscription stands: for the first time, again after a reconnect, or behind a gap. */
+export interface Subscribed {
+  readonly type: "subscribed";
+  /** Whether nothing is missing since the last publication, or since the position that was asked for. */
+  readonly recovered: boolean;
+  /** Publications above this one follow. */
+  readonly offset: number;
+  /** The replay ends with this one. */
+  readonly head: number;
+  /** What the offsets are offsets of: with another epoch they begin anew. */
+  readonly epoch: string;
+}
+
+/** What comes of a topic that is followed, in order. */
+export type TopicNews<M extends EventMapOf<M> = EventMap, K extends ReceiveEvent<M> = ReceiveEvent<M>> =
+  | Subscribed
+  | Publication<M, K>;
+
+/**
+ * A topic that is followed, across reconnects. Leaving the loop unsubscribes. It throws a `SubscriptionError` if the
+ * server refuses or revokes it, and if it is not read as fast as it comes.
+ */
+export interface Subscription<M extends EventMapOf<M> = EventMap, K extends ReceiveEvent<M> = ReceiveEvent<M>>
+  extends AsyncIterableIterator<TopicNews<M, K>, undefined> {
+  readonly topic: string;
+  /** Follows it no longer: the loop ends once it has read what had come before. */
+  unsubscribe(): void;
+}
+
+/** From where on a topic is followed. */
+export interface Position {
+  /** The last offset that is held; 0 for all that is kept. */
+  readonly offset: number;
+  /** The epoch of that offset, as `subscribed` told it. */
+  readonly epoch?: string;
+}
+
+export interface SubscribeOptions {
+  /** Default: only what comes from now on. */
+  from?: Position;
+  /** Unsubscribes; the loop throws its reason. */
+  signal?: AbortSignal;
+}
+
 /** A part of an answer. */
 export interface AnswerPart {
   readonly event: string;

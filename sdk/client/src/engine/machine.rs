@@ -1,7 +1,7 @@
 //! Either of the protocol's two clients, under one engine: what only one of them knows, the other ignores.
 
 use readywire_protocol::client::{
-    Client, ClientEvent, ClientState, Command, Existing, OpeningResult, SendOptions, TokenResult,
+    Client, ClientEvent, ClientState, Command, Existing, OpeningResult, Position, SendOptions, TokenResult,
 };
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::error::PeerMisbehaved;
@@ -104,6 +104,12 @@ impl Machine {
         match self {
             Self::Client(client) => client.handle_binary(now, number, message),
             Self::Existing(existing) => existing.handle_binary(now, number),
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, handle: u64, topic: &str, from: Option<Position>) {
+        if let Self::Client(client) = self {
+            client.subscribe(handle, topic, from);
         }
     }
 
