@@ -3,6 +3,7 @@
 //! A handler starts in the order of its session's ids: what it does before its first real wait is done before the
 //! next one starts. After that it runs by itself, and outlives the connection that asked.
 
+use crate::topics::TopicPolicy;
 use futures::future::BoxFuture;
 use readywire_protocol::frame::AnswerError;
 use readywire_protocol::json::Payload;
@@ -98,6 +99,17 @@ pub trait Room: Send + Sync {
         event: &'a str,
         payload: &'a Payload,
     ) -> BoxFuture<'a, Result<usize, Undeliverable>>;
+    /// A publication on a topic, for all that follow it, now or later; tells its offset. Calls for one topic are appended
+    /// in the order in which they were first polled.
+    ///
+    /// # Errors
+    /// It is on no topic, though perhaps it will be if the log could not be reached.
+    fn publish<'a>(
+        &'a self,
+        topic: &'a str,
+        event: &'a str,
+        payload: &'a Payload,
+    ) -> BoxFuture<'a, Result<u64, Undeliverable>>;
 }
 
 /// Where the parts of answers go: the inbox of the session that asked.
@@ -106,14 +118,16 @@ pub trait Inbox: Send + Sync {
     fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Undeliverable>>;
 }
 
-/// Why a message gets into no inbox.
+/// Why a message gets into no inbox and on no topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undeliverable {
     /// The session that asked is over: nobody will read the rest.
     Gone,
     /// As a frame it would be larger than any may be (clause `frame.size`).
     TooLarge,
-    /// The log that inboxes stand on does not answer.
+    /// Topics carry JSON, and this is bytes.
+    NotText,
+    /// The application has no topics, or the log that inboxes and topics stand on does not answer.
     Unavailable,
 }
 
@@ -143,6 +157,7 @@ impl From<Undeliverable> for Failure {
         match undeliverable {
             Undeliverable::Gone => Self::new("session_ended", "the session that asked is over"),
             Undeliverable::TooLarge => Self::new("too_large", "the message would be over `max_message_bytes`"),
+            Undeliverable::NotText => Self::new("not_text", "topics carry JSON, and this is bytes"),
             Undeliverable::Unavailable => Self::new("unavailable", "the log of the server does not answer; try again"),
         }
     }
@@ -261,10 +276,11 @@ pub async fn process(handler: Arc<dyn Handler>, request: Request, mut answer: An
     answer.finish(outcome).await;
 }
 
-/// Every handler of an application, by event.
+/// Every handler of an application, by event, and who may use which topics.
 #[derive(Clone, Default)]
 pub struct Application {
     handlers: BTreeMap<String, Arc<dyn Handler>>,
+    policy: Option<Arc<dyn TopicPolicy>>,
 }
 
 impl fmt::Debug for Application {
@@ -284,6 +300,18 @@ impl Application {
     pub fn with(mut self, event: &str, handler: impl Handler) -> Self {
         self.handlers.insert(event.to_owned(), Arc::new(handler));
         self
+    }
+
+    /// Has topics, for those whom this policy lets in. Without one, every subscription is refused as unsupported.
+    #[must_use]
+    pub fn with_topics(mut self, policy: impl TopicPolicy) -> Self {
+        self.policy = Some(Arc::new(policy));
+        self
+    }
+
+    /// Who may use which topics.
+    pub fn policy(&self) -> Option<&Arc<dyn TopicPolicy>> {
+        self.policy.as_ref()
     }
 
     /// The handler of an event.

@@ -3,6 +3,7 @@
 mod greeting;
 mod sends;
 mod tokens;
+mod topics;
 mod waits;
 mod wire;
 
@@ -29,6 +30,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use topics::{Answered, Topics};
 use wire::{Inbound, Wire};
 
 /// How many messages are read before the answers to them are written.
@@ -94,6 +96,7 @@ struct Driver {
     held: Option<Held>,
     /// Sends that are to be decided, all in one step.
     sends: Vec<Send>,
+    topics: Topics,
     impaired: Vec<String>,
     stage: Stage,
     since: Instant,
@@ -127,6 +130,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: WebSocket, upgrade: Upgrade) {
         services: None,
         held: None,
         sends: Vec::new(),
+        topics: Topics::default(),
         impaired: Vec::new(),
         stage: Stage::Connecting,
         since: Instant::now(),
@@ -157,6 +161,7 @@ enum Wake {
     Impaired,
     Timer,
     Services,
+    Topics(Option<Answered>),
     Inbound(Inbound),
     Inbox,
 }
@@ -185,6 +190,7 @@ impl Driver {
                 Ok(()) = impaired.changed() => Wake::Impaired,
                 () = waits::at(timer) => Wake::Timer,
                 () = waits::further(self.services.as_mut()) => Wake::Services,
+                answered = self.topics.woken() => Wake::Topics(answered),
                 inbound = self.wire.next() => Wake::Inbound(inbound),
                 () = waits::filled(inbox) => Wake::Inbox,
             };
@@ -214,9 +220,10 @@ impl Driver {
                 }
                 Wake::Timer => self.core.handle_timeout(self.hub.now()),
                 Wake::Services => self.progress().await,
+                Wake::Topics(Some(answered)) => self.answered(answered),
                 Wake::Inbound(inbound) => self.read(inbound).await,
                 // Delivered by `settle`.
-                Wake::Inbox => {}
+                Wake::Inbox | Wake::Topics(None) => {}
             }
         }
     }
@@ -264,7 +271,10 @@ impl Driver {
     /// What only a client that has read `ready` writes shows that it has the new token. A `pong` shows nothing: it may have
     /// been written before (clause `session.token`).
     fn confirm(&mut self, event: &ServerEvent) {
-        if let ServerEvent::Send(_) | ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } = event
+        if let ServerEvent::Send(_)
+        | ServerEvent::Taken { .. }
+        | ServerEvent::Cancel { .. }
+        | ServerEvent::TopicRoom { .. } = event
             && let Some(held) = self.held.as_mut().filter(|held| !held.confirmed)
         {
             held.confirmed = true;
@@ -284,6 +294,7 @@ impl Driver {
             }
         }
         self.record.under_way(self.core.in_flight(), self.core.untaken_count());
+        self.deliver_topics();
         self.step(self.core.stage());
     }
 
@@ -309,6 +320,9 @@ impl Driver {
                     self.cancel(re);
                 }
                 ServerEvent::FreshToken(auth) => self.fresh_token(&auth),
+                ServerEvent::Subscribe { topic, offset, epoch } => self.subscribe(topic, offset, epoch),
+                ServerEvent::Unsubscribe { topic } => self.forget_topic(&topic),
+                ServerEvent::TopicRoom { topic } => self.deliver_topic(&topic),
                 ServerEvent::Closed(ending) => {
                     self.decide().await;
                     self.written(taken.take()).await;
@@ -460,6 +474,7 @@ impl Driver {
         self.services = None;
         self.drain_at = None;
         self.drained_at = None;
+        self.forget_topics();
         if let Some(held) = self.held.take() {
             let ends = ending.ends_session || held.watches.is_none();
             self.hub.leave(self.owner, held.session, ends, self.core.untaken()).await;

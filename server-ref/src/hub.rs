@@ -14,6 +14,7 @@ use crate::service::Services;
 use crate::sessions::{Address, AppendFailure, BoundSession, Granted, Left, SessionStore, Unbound, Watches};
 use crate::strangers::{Stranger, Strangers};
 use crate::tickets::Tickets;
+use crate::topics::Topics;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::config::ServerConfig;
@@ -95,6 +96,8 @@ pub struct Hub {
     strangers: Strangers,
     /// Who is here, and who was, for those who look after the server.
     pub(crate) inspection: Inspection,
+    /// What is published and followed.
+    pub(crate) topics: Arc<Topics>,
     /// One-time tickets that were used.
     pub(crate) tickets: Tickets,
     draining: watch::Sender<bool>,
@@ -126,17 +129,23 @@ struct Shared {
 
 impl Hub {
     /// A hub with no connection yet.
-    pub fn new(parts: Parts) -> Arc<Self> {
+    pub fn new(mut parts: Parts) -> Arc<Self> {
         let random = SystemRandom::new();
+        let policy = parts.application.policy().cloned();
+        parts.config.topics = policy.is_some();
+        let metrics = Metrics::default();
+        let published = metrics.publications.clone();
+        let topics = Topics::new(parts.log.clone(), policy, parts.config.max_message_bytes, published);
         Arc::new(Self {
             prefix: secrets::draw::<4>(&random),
             shared: Mutex::default(),
             store: Arc::new(SessionStore::new(parts.log.clone(), parts.config.clone())),
             strangers: Strangers::default(),
             inspection: Inspection::default(),
+            topics: Arc::new(topics),
             tickets: Tickets::default(),
             parts,
-            metrics: Metrics::default(),
+            metrics,
             connections: TaskTracker::new(),
             origin: tokio::time::Instant::now(),
             random,
@@ -395,5 +404,14 @@ impl Room for Hub {
             self.to_each(self.store.of_subject(subject).await, event, payload).await
         }
         .boxed()
+    }
+
+    fn publish<'a>(
+        &'a self,
+        topic: &'a str,
+        event: &'a str,
+        payload: &'a Payload,
+    ) -> BoxFuture<'a, Result<u64, Undeliverable>> {
+        self.topics.publish(topic, event, payload).boxed()
     }
 }

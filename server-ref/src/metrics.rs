@@ -108,6 +108,16 @@ pub struct Metrics {
     pub refresh_demands: Counter,
     /// Tickets given out.
     pub tickets: Counter,
+    /// Topics that are followed, each as often as it is.
+    pub subscriptions: Gauge,
+    /// Subscriptions that were refused.
+    pub subscriptions_refused: Counter,
+    /// Publications that were appended.
+    pub publications: Counter,
+    /// Publications that were written, to each subscriber.
+    pub deliveries: Counter,
+    /// Subscribers that were told that something is missing, since they lagged too far.
+    pub gaps: Counter,
 }
 
 impl Default for Metrics {
@@ -131,6 +141,11 @@ impl Default for Metrics {
             nacks: Counter::default(),
             refresh_demands: Counter::default(),
             tickets: Counter::default(),
+            subscriptions: Gauge::default(),
+            subscriptions_refused: Counter::default(),
+            publications: Counter::default(),
+            deliveries: Counter::default(),
+            gaps: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Open connections by stage", metrics.connections.clone());
@@ -166,6 +181,12 @@ impl Default for Metrics {
             "Time from the append to the inbox of a connected session until its client has taken the message",
             metrics.delivery.clone(),
         );
+        registry.register("subscriptions", "Topics that are followed", metrics.subscriptions.clone());
+        let refused = metrics.subscriptions_refused.clone();
+        registry.register("subscriptions_refused", "Subscriptions that were refused", refused);
+        registry.register("publications", "Publications appended to topics", metrics.publications.clone());
+        registry.register("deliveries", "Publications written, to each subscriber", metrics.deliveries.clone());
+        registry.register("topic_gaps", "Subscribers that lagged too far", metrics.gaps.clone());
         let metrics = Self { registry, ..metrics };
         metrics.begin_at_zero();
         metrics

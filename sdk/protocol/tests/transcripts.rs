@@ -235,7 +235,7 @@ impl Far {
             }
             // The driver writes it, to all that follow.
             ServerFrame::Publication { topic, offset, payload, .. } => {
-                assert!(self.core.deliver_publication(&topic, offset, payload.text().len() as u64), "{line}");
+                assert!(self.core.deliver_publication(&topic, offset, payload.size()), "{line}");
                 return;
             }
             ServerFrame::Drain { deadline_ms, reconnect_after_ms, .. } => {

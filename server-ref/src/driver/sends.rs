@@ -1,7 +1,8 @@
 //! From a send to its handler.
 
 use super::Driver;
-use crate::application::{Answer, Inbox, Rejection, Request, process, start_of};
+use crate::application::{Answer, Handler, Inbox, Rejection, Request, process, start_of};
+use crate::publish::Publish;
 use crate::session_inbox::{Nowhere, SessionInbox};
 use crate::sessions::Taking;
 use futures::{FutureExt, poll};
@@ -39,11 +40,11 @@ impl Driver {
     /// What speaks against taking a send, if it is new.
     fn judge(&self, send: Send) -> (Send, Option<Refusal>) {
         let Some(claims) = &self.claims else { return (send, None) };
-        let handler = self.hub.parts.application.handler(&send.event);
-        let needed = handler.and_then(|handler| {
+        let handler = self.handler_of(&send);
+        let needed = handler.as_ref().and_then(|handler| {
             handler.requires().iter().find(|name| self.impaired.iter().any(|impaired| impaired == *name))
         });
-        let refuse = match (handler, needed) {
+        let refuse = match (&handler, needed) {
             (None, _) => Some(Refusal {
                 message: format!("nothing here handles `{}`", start_of(&send.event)),
                 ..refusal(send.id, "unknown_event")
@@ -62,10 +63,20 @@ impl Driver {
         (send, refuse)
     }
 
+    fn handler_of(&self, send: &Send) -> Option<Arc<dyn Handler>> {
+        match &send.topic {
+            Some(topic) => {
+                let (topic, event) = (topic.clone(), send.event.clone());
+                Some(Arc::new(Publish { topic, event, topics: self.hub.topics.clone() }))
+            }
+            None => self.hub.parts.application.handler(&send.event).cloned(),
+        }
+    }
+
     /// Starts the handler of a send that was taken.
     fn begin(&self, send: Send) {
         let (Some(held), Some(claims)) = (&self.held, &self.claims) else { return };
-        let Some(handler) = self.hub.parts.application.handler(&send.event).cloned() else { return };
+        let Some(handler) = self.handler_of(&send) else { return };
         let (hub, address) = (self.hub.clone(), held.session.address().clone());
         let working = hub.working.clone();
         let cancellation = hub.begin_work(&address.id, send.id);

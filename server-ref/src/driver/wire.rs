@@ -99,7 +99,13 @@ impl Wire {
         }
     }
 
-    /// How many bytes of the inbox may be added now.
+    /// Adds a frame that others write, too; it stands behind what was taken over so far.
+    pub(super) fn push(&mut self, text: Utf8Bytes) {
+        self.queued_bytes += text.as_str().len();
+        self.queue.push_back(Message::Text(text));
+    }
+
+    /// How many bytes of the inbox or of topics may be added now.
     pub(super) fn room(&mut self) -> Option<u64> {
         let room = ROOM.checked_sub(self.queued_bytes).filter(|room| *room > 0);
         self.wanted |= room.is_none();

@@ -4,12 +4,14 @@ mod agent;
 mod chat;
 mod echo;
 mod notify;
+mod rooms;
 mod search;
 
 pub use agent::Agent;
 pub use chat::Chat;
 pub use echo::Echo;
 pub use notify::Notify;
+pub use rooms::{Rooms, Say};
 pub use search::{Passage, Search, tokenise};
 
 use crate::application::Application;
@@ -19,8 +21,10 @@ pub fn application() -> Application {
     Application::new()
         .with("echo", Echo)
         .with("chat.message", Chat)
+        .with("chat.say", Say)
         .with("agent.run", Agent::default())
         .with("notify", Notify)
+        .with_topics(Rooms)
 }
 
 #[cfg(test)]

@@ -21,4 +21,5 @@ mod services;
 mod sessions;
 mod silence;
 mod tokens;
+mod topics;
 mod web;

@@ -203,7 +203,7 @@ impl Client {
                 }
                 held.offset = offset;
                 subscription.untold += 1;
-                subscription.untold_bytes += payload.text().len() as u64;
+                subscription.untold_bytes += payload.size();
                 let Window { messages, bytes } = self.config.window;
                 let due = subscription.untold >= messages.div_ceil(2) || subscription.untold_bytes >= bytes / 2;
                 self.events.push(ClientEvent::Publication { handle, offset, event, payload });

@@ -1,0 +1,191 @@
+//! Topics: logs that their subscribers share.
+//!
+//! What is published on a topic stands in the log `topic/<name>`, whichever process appended it. A process that has a
+//! subscriber of it follows the log by one [`Tail`], which makes a frame of each publication, once; every connection
+//! writes those same bytes. Who reads slowly stays behind in the log, and reads from there.
+
+mod record;
+mod tail;
+
+pub(crate) use record::frame;
+pub(crate) use tail::{Listener, Shared, Standing, Tail, Watcher};
+
+use crate::application::{Rejection, Undeliverable};
+use crate::log::{Append, Epoch, Holds, Log, LogError, Name, Retention};
+use prometheus_client::metrics::counter::Counter;
+use readywire_protocol::config::Window;
+use readywire_protocol::json::Payload;
+use readywire_protocol::server::Subscribed;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Who may follow which topics, and who may publish to them. Whatever it does not say is refused.
+pub trait TopicPolicy: Send + Sync + 'static {
+    /// Whether this subject may follow this topic. Who may not is told the code, and nothing of whether there is such a
+    /// topic.
+    ///
+    /// # Errors
+    /// Why not.
+    fn may_subscribe(&self, subject: &str, topic: &str) -> Result<(), Rejection> {
+        let _ = (subject, topic);
+        Err(forbidden())
+    }
+
+    /// Whether this subject may publish this to this topic itself. Handlers may publish whatever they want.
+    ///
+    /// # Errors
+    /// Why not.
+    fn may_publish(&self, subject: &str, topic: &str, event: &str, payload: &Payload) -> Result<(), Rejection> {
+        let _ = (subject, topic, event, payload);
+        Err(forbidden())
+    }
+
+    /// What of a topic is kept for those who come late or lag.
+    fn retention(&self, topic: &str) -> Retention {
+        let _ = topic;
+        Retention::default()
+    }
+}
+
+/// The refusal that says nothing.
+pub fn forbidden() -> Rejection {
+    let message = "this topic is not for you".to_owned();
+    Rejection { code: "forbidden".to_owned(), message, retry: false }
+}
+
+/// The topics of one process.
+pub(crate) struct Topics {
+    log: Arc<dyn Log>,
+    policy: Option<Arc<dyn TopicPolicy>>,
+    /// The largest frame (clause `frame.size`).
+    largest: u64,
+    published: Counter,
+    shared: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    /// Those that somebody here follows.
+    tails: HashMap<Name, Weak<Tail>>,
+    /// Whose turn it is to append: publications of one session stay in the order of their ids, however long an append
+    /// takes (clause `topic.publish`).
+    turns: HashMap<Name, Weak<tokio::sync::Mutex<()>>>,
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Topics({} followed)", self.open().tails.len())
+    }
+}
+
+impl Topics {
+    pub(crate) fn new(
+        log: Arc<dyn Log>,
+        policy: Option<Arc<dyn TopicPolicy>>,
+        largest: u64,
+        published: Counter,
+    ) -> Self {
+        Self { log, policy, largest, published, shared: Mutex::default() }
+    }
+
+    pub(crate) fn log(&self) -> &Arc<dyn Log> {
+        &self.log
+    }
+
+    pub(crate) fn policy(&self) -> Option<&Arc<dyn TopicPolicy>> {
+        self.policy.as_ref()
+    }
+
+    /// Appends a publication, in turn.
+    pub(crate) async fn publish(&self, topic: &str, event: &str, payload: &Payload) -> Result<u64, Undeliverable> {
+        let policy = self.policy.as_ref().ok_or(Undeliverable::Unavailable)?;
+        let name = log_of(topic);
+        let record = record::record(event, payload).ok_or(Undeliverable::NotText)?;
+        // What surrounds it in a frame, with the longest offset there is.
+        if record::frame(topic, u64::MAX, &record.data).is_none_or(|frame| frame.text.len() as u64 > self.largest) {
+            return Err(Undeliverable::TooLarge);
+        }
+        let retention = policy.retention(topic);
+        let turn = self.turn(&name);
+        let _turn = turn.lock().await;
+        let append = Append::to(name, vec![record]).holding(Holds::Latest(retention));
+        let appended = self.log.append(vec![append]).await.map_err(|error| {
+            tracing::error!(topic, %error, "not published");
+            Undeliverable::Unavailable
+        })?;
+        self.published.inc();
+        Ok(appended.first().map_or(0, |appended| appended.head))
+    }
+
+    /// Looks where a subscription begins, and follows the log (clause `topic.recovered`).
+    pub(crate) async fn open_at(
+        &self,
+        topic: &str,
+        asked: Option<(u64, Option<String>)>,
+    ) -> Result<(Arc<Tail>, Epoch, Subscribed), LogError> {
+        let name = log_of(topic);
+        let after = asked.as_ref().map_or(u64::MAX - 1, |(offset, _)| *offset);
+        let one = Window { messages: 1, bytes: 1 };
+        let batch = match self.log.read(&name, after, one).await {
+            // Followed before anything was published.
+            Err(LogError::Missing) => {
+                self.create(topic, &name).await?;
+                self.log.read(&name, after, one).await?
+            }
+            batch => batch?,
+        };
+        let epoch = batch.epoch.to_string();
+        let (offset, recovered) = match asked {
+            None => (batch.head, true),
+            Some((offset, asked)) => {
+                let same = asked.is_none_or(|asked| asked == epoch);
+                let kept = same && offset <= batch.head && !batch.is_trimmed_after(offset);
+                if kept { (offset, true) } else { (batch.first - 1, false) }
+            }
+        };
+        let tail = self.tail(topic, &name, || Tail::new(topic, &name, batch.epoch, batch.head));
+        Ok((tail, batch.epoch, Subscribed { offset, head: batch.head.max(offset), epoch, recovered }))
+    }
+
+    async fn create(&self, topic: &str, name: &Name) -> Result<(), LogError> {
+        let retention = self.policy.as_ref().map_or_else(Retention::default, |policy| policy.retention(topic));
+        let nothing = Append::to(name.clone(), Vec::new()).holding(Holds::Latest(retention));
+        self.log.append(vec![nothing]).await.map(drop)
+    }
+
+    /// The tail that is there, or a new one, which starts to follow.
+    fn tail(&self, topic: &str, name: &Name, make: impl FnOnce() -> Tail) -> Arc<Tail> {
+        let mut open = self.open();
+        if let Some(tail) = open.tails.get(topic).and_then(Weak::upgrade) {
+            return tail;
+        }
+        open.tails.retain(|_, tail| tail.strong_count() > 0);
+        let tail = Arc::new(make());
+        open.tails.insert(tail.topic().clone(), Arc::downgrade(&tail));
+        drop(open);
+        tail.follow(self.log.clone(), name.clone());
+        tail
+    }
+
+    fn turn(&self, name: &Name) -> Arc<tokio::sync::Mutex<()>> {
+        let mut open = self.open();
+        if let Some(turn) = open.turns.get(name).and_then(Weak::upgrade) {
+            return turn;
+        }
+        open.turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        open.turns.insert(name.clone(), Arc::downgrade(&turn));
+        turn
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        // Never held over an await, and whole after each step.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The log of a topic.
+pub(crate) fn log_of(topic: &str) -> Name {
+    format!("topic/{topic}").into()
+}
