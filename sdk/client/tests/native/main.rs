@@ -13,4 +13,5 @@ mod server;
 #[cfg(feature = "tickets")]
 mod tickets;
 mod tokens;
+mod topics;
 mod unreadable;

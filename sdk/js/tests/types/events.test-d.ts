@@ -1,7 +1,7 @@
 // Checked by the compiler alone: each `@ts-expect-error` is an error if the line below it is none.
 
 import { connect } from "../../src/index.js";
-import type { AnswerPart, Client, Message, StateChange } from "../../src/index.js";
+import type { AnswerPart, Client, Message, StateChange, Subscribed } from "../../src/index.js";
 
 interface Chat {
   "chat.message": { send: { text: string }; receive: { from: string; text: string; at: number } };
@@ -48,6 +48,24 @@ export async function typed(): Promise<void> {
     // @ts-expect-error: an event that is only sent
     if (message.event === "agent.run") continue;
   }
+  for await (const news of client.subscribe("room/7", { from: { offset: 0 } })) {
+    if (news.type === "subscribed") same<typeof news, Subscribed>(true);
+    else if (news.event === "notification") same<typeof news.payload, { text: string }>(true);
+    else same<typeof news.payload, { from: string; text: string; at: number }>(true);
+  }
+  // Narrowed to what comes on this topic.
+  for await (const news of client.subscribe<"notification">("notes")) {
+    if (news.type === "publication") same<typeof news.payload, { text: string }>(true);
+  }
+  // @ts-expect-error: an event that is only sent
+  client.subscribe<"agent.run">("room/7");
+  // @ts-expect-error: a position has an offset
+  client.subscribe("room/7", { from: { epoch: "e" } });
+  same<Awaited<ReturnType<typeof client.publish>>, { id: number }>(true);
+  void client.publish("room/7", "chat.message", { text: "hello" });
+  // @ts-expect-error: a payload of another shape
+  void client.publish("room/7", "chat.message", { txt: "hello" });
+
   // @ts-expect-error: read-only
   client.state = "closed";
 }

@@ -26,6 +26,9 @@ export class ScriptedEngine {
     // The engine copies what it is given.
     this.calls.push(["sendBytes", handle, event, payload.slice(), ...rest]);
   }
+  subscribe(...call) {
+    this.calls.push(["subscribe", ...call]);
+  }
   cancel(handle) {
     this.calls.push(["cancel", handle]);
     this.onCancel?.(handle);
@@ -73,6 +76,15 @@ export class ScriptedEngine {
   }
   answer(handle, offset, event, payload, more = {}) {
     this.report({ type: "answer", handle, offset, event, end: false, error: null, ...more }, payload);
+  }
+  subscribed(handle, more) {
+    this.report({ type: "subscribed", handle, offset: 0, head: 0, epoch: "e", recovered: true, ...more });
+  }
+  publication(handle, offset, event, payload) {
+    this.report({ type: "publication", handle, offset, event }, payload);
+  }
+  unsubscribed(handle, code, retry = false) {
+    this.report({ type: "unsubscribed", handle, offset: 0, code, retry });
   }
   closed(more = {}) {
     this.report({

@@ -6,7 +6,7 @@ import { dial, outcome, ready } from "./scripted.mjs";
 test("a send resolves at the acknowledgement, with its id", async () => {
   const { client, engine } = await ready();
   const sending = client.send("chat.message", { text: "a" });
-  assert.deepEqual(engine.calls, [["send", 1, "chat.message", '{"text":"a"}', 0, 0, undefined]]);
+  assert.deepEqual(engine.calls, [["send", 1, "chat.message", '{"text":"a"}', 0, 0, undefined, undefined]]);
   engine.sent(1, "in_flight", { id: 5 });
   assert.equal((await outcome(sending)).state, "pending");
   engine.sent(1, "acknowledged", { id: 5 });
@@ -84,9 +84,9 @@ test("policies, expiry and key reach the engine", async () => {
   client.send("a", null, { expireAfterMs: 0 }).catch(() => {});
   client.request("a", null).catch(() => {});
   assert.deepEqual(engine.calls, [
-    ["send", 1, "a", "null", 2, 2, "k"],
-    ["send", 2, "a", "null", 0, 1, undefined],
-    ["send", 3, "a", "null", 1, 0, undefined],
+    ["send", 1, "a", "null", 2, 2, "k", undefined],
+    ["send", 2, "a", "null", 0, 1, undefined, undefined],
+    ["send", 3, "a", "null", 1, 0, undefined, undefined],
   ]);
 });
 
