@@ -6,16 +6,20 @@ use crate::credentials::Credentials;
 use crate::pattern::Kept;
 use crate::play::{Peer, play};
 use readywire_protocol::clause::{Clause, Level, Side};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+
+/// What a server may have beyond Core.
+const BEYOND_CORE: [Level; 5] = [Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary];
 
 /// The levels of a server: Core, and those that `capabilities` of its `ready` lists.
 ///
 /// # Errors
 /// It never said ready.
 pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Level>, String> {
-    let every = json!({ "capabilities": ["resume", "answers", "topics", "refresh", "binary"] });
-    let connect = Connect { with: every.as_object().cloned().unwrap_or_default(), ..Connect::default() };
+    let every = BEYOND_CORE.map(|level| level.name().to_lowercase());
+    let with = Map::from_iter([("capabilities".to_owned(), json!(every))]);
+    let connect = Connect { with, ..Connect::default() };
     let steps = vec![Step::Connect(connect), Step::Ready(Default::default()), Step::Bye(Amount::Number(1000))];
     let case = Case {
         id: "ready.once/discovery".to_owned(),

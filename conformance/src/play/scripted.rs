@@ -60,11 +60,9 @@ impl Play {
         let Peer::Client(run) = &self.peer else {
             return Err(Broken::Impossible("only to a client `ready` is said".to_owned()));
         };
-        let capabilities: Vec<&str> = ["resume", "answers", "refresh", "binary"]
-            .map(|level| (level, run.has(level)))
+        let capabilities: Vec<&str> = ["resume", "answers", "topics", "refresh", "binary"]
             .into_iter()
-            .filter(|(level, offered)| *offered && self.script.speaks(level))
-            .map(|(level, _)| level)
+            .filter(|level| run.has(level) && self.script.speaks(level))
             .collect();
         let mut ready = json!({
             "type": "ready",

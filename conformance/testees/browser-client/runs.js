@@ -41,7 +41,7 @@ export function serve({ connect, connectExisting }, name, report) {
     on: "hello",
     name,
     version: "0.1.0",
-    levels: ["resume", "answers", "refresh", "binary"],
+    levels: ["resume", "answers", "topics", "refresh", "binary"],
     // A platform that fails the connection by itself tells nobody which subprotocol was selected, and a page is woken up
     // by its browser, for all runs at once.
     lacks: ["sees_subprotocol", "wake"],
@@ -80,6 +80,7 @@ class Run {
   /** Outcomes as events told them; promises have to say the same. */
   #told = new Map();
   #streams = new Map();
+  #topics = new Map();
 
   constructor(connect, order, report) {
     this.#report = report;
@@ -134,12 +135,16 @@ class Run {
   }
 
   #obey(order) {
-    const { handle, event } = order;
+    const { handle, event, topic } = order;
     const payload = given(order);
     switch (order.op) {
       case "send": {
         this.#placing = handle;
-        const sent = this.#client.send(event, payload, this.#options(order));
+        const options = this.#options(order);
+        const sent =
+          topic === undefined
+            ? this.#client.send(event, payload, options)
+            : this.#client.publish(topic, event, payload, options);
         this.#placing = null;
         sent.then(
           () => this.#outcome(handle, "acknowledged", null),
@@ -159,8 +164,19 @@ class Run {
           (error) => this.#failed(handle, error),
         );
         break;
+      case "subscribe": {
+        const from = order.offset === undefined ? undefined : { offset: order.offset, epoch: order.epoch };
+        const subscription = this.#client.subscribe(topic, { from });
+        this.#topics.set(handle, subscription);
+        if (order.read !== false) void this.#follow(handle, subscription);
+        break;
+      }
+      case "unsubscribe":
+        void this.#topics.get(handle)?.return();
+        break;
       case "read":
-        void this.#read(handle, this.#streams.get(handle));
+        if (this.#topics.has(handle)) void this.#follow(handle, this.#topics.get(handle));
+        else void this.#read(handle, this.#streams.get(handle));
         break;
       case "cancel":
         void this.#streams.get(handle)?.return();
@@ -191,6 +207,22 @@ class Run {
       this.#report("answer", { handle, end: true, error: null });
     } catch (error) {
       this.#failed(handle, error);
+    }
+  }
+
+  async #follow(handle, subscription) {
+    try {
+      for await (const news of subscription) {
+        const { offset } = news;
+        if (news.type === "subscribed") {
+          this.#report("subscribed", { handle, offset, epoch: news.epoch, recovered: news.recovered });
+        } else {
+          this.#report("publication", { handle, offset, event: news.event, payload: news.payload });
+        }
+      }
+    } catch (error) {
+      if (error.name !== "SubscriptionError") return this.#trouble(error);
+      this.#report("unsubscribed", { handle, code: error.code, retry: error.retryable });
     }
   }
 

@@ -1,11 +1,13 @@
 //! The events of the contract.
 
 use crate::services::Search;
+use crate::topics::{Contract, Lose};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::json::Payload;
 use readywire_server::application::{Answer, Application, Failure, Handler, Rejection, Request};
 use readywire_server::handlers::Echo;
+use readywire_server::log::Log;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// All of them.
-pub(crate) fn application(search: &Arc<Search>) -> Application {
+pub(crate) fn application(search: &Arc<Search>, log: &Arc<dyn Log>) -> Application {
     Application::new()
         .with("echo", Echo)
         .with("count", Count)
@@ -23,6 +25,8 @@ pub(crate) fn application(search: &Arc<Search>) -> Application {
         .with("tell", Tell)
         .with("needy", Needy)
         .with("impair", Impair(search.clone()))
+        .with("lose", Lose(log.clone()))
+        .with_topics(Contract)
 }
 
 type Handling<'a> = BoxFuture<'a, Result<(), Failure>>;

@@ -9,6 +9,7 @@ mod handlers;
 mod services;
 mod settings;
 mod tokens;
+mod topics;
 
 use clap::{Parser, Subcommand};
 use readywire_protocol::config::ServerConfig;
@@ -72,14 +73,15 @@ async fn run(line: CommandLine) -> Result<(), String> {
     let asked_to_stop = signals::asked_to_stop()?;
     let settings = Settings::of_environment()?;
     let search = Arc::new(Search::default());
+    let defaults = Parts::new(authority);
     let mut parts = Parts {
         services: Services::start(services::all(&search)).map_err(|error| error.to_string())?,
-        application: handlers::application(&search),
+        application: handlers::application(&search, &defaults.log),
         origins: Origins::of_server(line.listen, []),
         config: settings.config(ServerConfig::default()),
         // As long as a case may take.
         drain: DrainOptions { deadline: Some(Duration::from_millis(500)), ..DrainOptions::default() },
-        ..Parts::new(authority)
+        ..defaults
     };
     if let Some(most) = settings.preauth_connections {
         parts.strangers_per_address = most;

@@ -19,7 +19,7 @@ pub async fn serve(mut orders: UnboundedReceiver<String>, reports: UnboundedSend
         "on": "hello",
         "name": "readywire (Rust)",
         "version": env!("CARGO_PKG_VERSION"),
-        "levels": ["resume", "answers", "refresh", "binary"],
+        "levels": ["resume", "answers", "topics", "refresh", "binary"],
         // `connect` gives the client only when it is ready for the first time.
         "lacks": ["early_client"],
         "options": options::NAMES,

@@ -5,8 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{FutureExt, Stream, StreamExt};
 use readywire::{
-    Acknowledged, Answer, AnswerError, Bytes, Client, ConnectError, Credential, End, Messages, Payload, SendChange,
-    SendChanges, SendError, SendOptions, SendState, Sending, StateChange, States, TokenFailure, TokenReason, connect,
+    Acknowledged, Answer, AnswerError, Bytes, Client, ConnectError, Credential, End, Messages, Payload, Position,
+    SendChange, SendChanges, SendError, SendOptions, SendState, Sending, StateChange, States, Subscription,
+    SubscriptionError, TokenFailure, TokenReason, TopicEvent, connect,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -141,6 +142,7 @@ pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, repo
         closing: None,
         sends: BTreeMap::new(),
         answers: BTreeMap::new(),
+        topics: BTreeMap::new(),
         requests: BTreeMap::new(),
         client,
         reports,
@@ -208,6 +210,8 @@ struct Running {
     sends: BTreeMap<u64, Sending>,
     /// Each with whether it is read.
     answers: BTreeMap<u64, (Answer<Payload>, bool)>,
+    /// The same for topics.
+    topics: BTreeMap<u64, (Subscription, bool)>,
     requests: BTreeMap<u64, Later<Result<Payload, AnswerError>>>,
 }
 
@@ -220,9 +224,10 @@ impl Running {
         match order["op"].as_str().unwrap_or_default() {
             "send" => {
                 let options = send_options(order);
-                let sending = match &bytes {
-                    Some(bytes) => self.client.send_with(&event, bytes.clone(), options),
-                    None => self.client.send_with(&event, payload, options),
+                let sending = match (&bytes, order["topic"].as_str()) {
+                    (_, Some(topic)) => self.client.publish_with(topic, &event, payload, options),
+                    (Some(bytes), None) => self.client.send_with(&event, bytes.clone(), options),
+                    (None, None) => self.client.send_with(&event, payload, options),
                 };
                 self.handles.insert(sending.handle(), handle);
                 self.sends.insert(handle, sending);
@@ -246,9 +251,25 @@ impl Running {
                 };
                 self.requests.insert(handle, Box::pin(answer));
             }
+            "subscribe" => {
+                let topic = text(&order["topic"]);
+                let from = order["offset"].as_u64();
+                let subscription = match from {
+                    Some(offset) => {
+                        let epoch = order["epoch"].as_str().map(str::to_owned);
+                        self.client.subscribe_from(&topic, Position { offset, epoch })
+                    }
+                    None => self.client.subscribe(&topic),
+                };
+                self.topics.insert(handle, (subscription, order["read"] != false));
+            }
+            "unsubscribe" => drop(self.topics.remove(&handle)),
             "read" if order["handle"].is_null() => self.reads = true,
             "read" => {
                 if let Some((_, reads)) = self.answers.get_mut(&handle) {
+                    *reads = true;
+                }
+                if let Some((_, reads)) = self.topics.get_mut(&handle) {
                     *reads = true;
                 }
             }
@@ -293,6 +314,7 @@ impl Running {
             }
         }
         self.answers.retain(|handle, (answer, reads)| !*reads || read(reports, *handle, answer, context));
+        self.topics.retain(|handle, (topic, reads)| !*reads || follow(reports, *handle, topic, context));
         self.requests.retain(|handle, request| match request.poll_unpin(context) {
             Poll::Ready(Ok(payload)) => {
                 reports.tell("answer", told(&payload, json!({ "handle": handle, "end": true, "error": null })));
@@ -337,6 +359,41 @@ impl Running {
             }
         }
         Poll::Pending
+    }
+}
+
+/// Reports what there is of a topic; false after its end.
+fn follow(reports: &Reports, handle: u64, topic: &mut Subscription, context: &mut Context<'_>) -> bool {
+    loop {
+        match topic.poll_next_unpin(context) {
+            Poll::Pending => return true,
+            Poll::Ready(Some(Ok(TopicEvent::Subscribed { offset, epoch, recovered, .. }))) => reports.tell(
+                "subscribed",
+                json!({ "handle": handle, "offset": offset, "epoch": epoch, "recovered": recovered }),
+            ),
+            Poll::Ready(Some(Ok(TopicEvent::Publication(publication)))) => match publication.payload::<Value>() {
+                Ok(payload) => {
+                    let (event, offset) = (publication.event, publication.offset);
+                    let told = json!({ "handle": handle, "event": event, "payload": payload, "offset": offset });
+                    reports.tell("publication", told);
+                }
+                Err(error) => reports.trouble(&error.to_string()),
+            },
+            Poll::Ready(Some(Ok(other))) => reports.trouble(&format!("{other:?}")),
+            Poll::Ready(Some(Err(SubscriptionError::Ended { code, retry }))) => {
+                reports.tell("unsubscribed", json!({ "handle": handle, "code": code, "retry": retry }));
+                return false;
+            }
+            Poll::Ready(Some(Err(SubscriptionError::SlowConsumer))) => {
+                reports.tell("unsubscribed", json!({ "handle": handle, "code": "slow_consumer", "retry": true }));
+                return false;
+            }
+            Poll::Ready(Some(Err(error))) => {
+                reports.trouble(&error.to_string());
+                return false;
+            }
+            Poll::Ready(None) => return false,
+        }
     }
 }
 
