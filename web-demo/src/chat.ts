@@ -1,4 +1,4 @@
-import type { Connection } from "./connection";
+import type { Connection, DemoClient } from "./connection";
 import { append, element, explain, part, textField } from "./page";
 import type { SendList } from "./sends";
 
@@ -8,7 +8,10 @@ interface Waiting {
   note: HTMLElement;
 }
 
-/** The chat between all open tabs. What was typed too early waits here, in order, until the server has taken it. */
+/**
+ * The chat of a room, which is a topic: who comes late, or back, gets what was said meanwhile. What was typed too early
+ * waits here, in order, until the server has taken it.
+ */
 export class Chat {
   readonly #log = part("chat-log", HTMLElement);
   readonly #waitingList = part("chat-waiting", HTMLOListElement);
@@ -17,6 +20,7 @@ export class Chat {
   constructor(
     private readonly connection: Connection,
     private readonly sends: SendList,
+    private readonly room: string,
   ) {
     const input = part("chat-text", HTMLInputElement);
     part("chat-form", HTMLFormElement).addEventListener("submit", (event) => {
@@ -28,8 +32,27 @@ export class Chat {
     });
   }
 
-  /** A message of the room, one of ours among them. */
-  received(payload: unknown): void {
+  /** Follows the room from its beginning, through as many connections as this client takes. */
+  async follow(client: DemoClient): Promise<void> {
+    this.#log.replaceChildren();
+    let stood = false;
+    try {
+      for await (const news of client.subscribe<"chat.said">(`room/${this.room}`, { from: { offset: 0 } })) {
+        if (news.type === "publication") this.#said(news.payload);
+        else if (!news.recovered) this.#gap(stood ? "Some messages are missing here." : "Older messages are gone.");
+        stood = true;
+      }
+    } catch (failure) {
+      this.#gap(`Nothing more comes: ${explain(failure)}`);
+    }
+  }
+
+  #gap(text: string): void {
+    append(this.#log, element("p", "gap", text));
+  }
+
+  /** A line of the room, one of ours among them. */
+  #said(payload: unknown): void {
     const text = textField(payload, "text");
     const own = this.#waiting.findIndex((waiting) => waiting.text === text);
     if (own >= 0) this.#waiting.splice(own, 1)[0]?.item.remove();
@@ -48,8 +71,8 @@ export class Chat {
     try {
       const client = await this.connection.client();
       if (client.state === "processing_ready" || client.state === "degraded") note.textContent = "sending";
-      this.sends.expect("chat.message", text);
-      await client.send("chat.message", { text });
+      this.sends.expect("chat.say", text);
+      await client.send("chat.say", { room: this.room, text });
       note.textContent = "acknowledged";
     } catch (failure) {
       this.#waiting = this.#waiting.filter((other) => other !== waiting);

@@ -1,8 +1,9 @@
 import { type Client, connect, type SendChange, type StateChange } from "readywire";
 
-/** The events of this page: what it sends, and what it receives under the same name. */
+/** The events of this page: what it sends, and what it receives. */
 export interface DemoEvents {
-  "chat.message": { send: { text: string }; receive: { from: string; text: string; at: unknown } };
+  "chat.say": { send: { room: string; text: string } };
+  "chat.said": { receive: { from: string; text: string; at: unknown } };
   "agent.run": { send: { prompt: string; pace_ms: number } };
   notify: { send: { subject: string; text: string } };
   notification: { receive: { text: string } };
@@ -14,6 +15,7 @@ export type DemoClient = Client<DemoEvents>;
 /** Who on the page wants to hear what. */
 export interface Listeners {
   dialling(): void;
+  opened(client: DemoClient): void;
   state(change: StateChange): void;
   send(change: SendChange): void;
   message(event: string, payload: unknown): void;
@@ -58,6 +60,7 @@ export class Connection {
       onmessage: current((message) => listeners.message(String(message.event), message.payload)),
       onframe: current((frame) => listeners.frame(frame.direction, frame.text)),
     });
+    this.#client.then(current((client: DemoClient) => listeners.opened(client)), () => {});
     this.#client.catch(current((failure: unknown) => listeners.failed(failure)));
   }
 

@@ -20,6 +20,7 @@ const connection = new Connection(() => token, {
     rail.restart();
     sends.restart();
   },
+  opened: (client) => void chat.follow(client),
   state(change) {
     rail.change(change);
     agent.state(change);
@@ -29,13 +30,12 @@ const connection = new Connection(() => token, {
     agent.send(change);
   },
   message(event, payload) {
-    if (event === "chat.message") chat.received(payload);
-    else if (event === "notification") notifications.received(payload);
+    if (event === "notification") notifications.received(payload);
   },
   frame: (direction, text) => wire.frame(direction, text),
   failed: (failure) => rail.failed(explain(failure)),
 });
-const chat = new Chat(connection, sends);
+const chat = new Chat(connection, sends, new URLSearchParams(location.search).get("room") ?? "lobby");
 const notifications = new Notifications(connection, sends);
 const agent = new Agent(connection, sends);
 faultPanel();
@@ -52,7 +52,7 @@ tokenForm.addEventListener("submit", (event) => {
 
 const secondTab = part("second-tab", HTMLButtonElement);
 secondTab.addEventListener("click", () => {
-  if (token !== null) window.open(`${location.pathname}#token=${encodeURIComponent(token)}`, "_blank", "noopener");
+  if (token !== null) window.open(`${location.pathname}${location.search}#token=${encodeURIComponent(token)}`, "_blank", "noopener");
 });
 
 // The same page given another token in its address.

@@ -23,6 +23,8 @@ export async function startDemo() {
   const folder = await mkdtemp(join(tmpdir(), "readywire-demo-"));
   const server = await startServer(folder, ["--faults", "--web-root", built]);
   const browser = await launchBrowser();
+  const rooms = new Map();
+  let room = 0;
 
   return {
     server,
@@ -42,7 +44,9 @@ export async function startDemo() {
       const page = await context.newPage();
       const wire = record(page);
       const token = subject === null ? "" : `#token=${await server.token(subject)}`;
-      await page.goto(`${server.origin}/${token}`);
+      // A room for each test: a room keeps what was said.
+      if (!rooms.has(t)) rooms.set(t, `r${++room}`);
+      await page.goto(`${server.origin}/?room=${rooms.get(t)}${token}`);
       return { page, wire };
     },
     async stop() {

@@ -31,6 +31,43 @@ test("two tabs talk to each other", async (t) => {
   assert.deepEqual(await other.locator("#chat-log .from").allTextContents(), ["alice", "this tab"]);
 });
 
+test("who comes later, or loads the page again, finds what was said, and nothing twice", async (t) => {
+  const { page } = await demo.open(t, "alice");
+  await state(page, "processing_ready");
+  for (const text of ["one", "two", "three"]) {
+    await say(page, text);
+    await heard(page, text);
+  }
+  const { page: late, wire } = await demo.open(t, "bob");
+  await heard(late, "three");
+  assert.deepEqual(await said(late), ["one", "two", "three"]);
+  assert.equal(await late.locator("#chat-log .gap").count(), 0, "nothing is missing");
+
+  await breakIt(late, "Cut the connection");
+  await say(page, "four");
+  await heard(late, "four");
+  assert.deepEqual(await said(late), ["one", "two", "three", "four"]);
+  const asked = wire.connections.at(-1).filter((frame) => frame.type === "subscribe");
+  assert.deepEqual(asked.map(({ offset }) => offset), [3], "from what it holds");
+
+  // The token is in no address: a page that is loaded again needs it again.
+  const { page: again } = await demo.open(t, "alice");
+  await heard(again, "four");
+  assert.deepEqual(await said(again), ["one", "two", "three", "four"]);
+});
+
+test("what a room has lost is told where it was", async (t) => {
+  const { page } = await demo.open(t, "alice");
+  await state(page, "processing_ready");
+  for (let line = 1; line <= 201; line++) await say(page, `line ${line}`);
+  await heard(page, "line 201");
+  assert.equal(await page.locator("#chat-log .gap").count(), 0);
+  const { page: late } = await demo.open(t, "bob");
+  await heard(late, "line 201");
+  assert.equal((await said(late)).length, 200);
+  assert.equal(await late.locator("#chat-log .gap").textContent(), "Older messages are gone.");
+});
+
 test("a notification reaches one user on every tab, and nobody else", async (t) => {
   const { page: alice } = await demo.open(t, "alice");
   const { page: bob } = await demo.open(t, "bob");
