@@ -164,18 +164,12 @@ impl Client {
     }
 
     /// Publishes to a topic: a send like any other (clause `topic.publish`).
-    pub fn publish(&self, topic: &str, event: &str, payload: &(impl Serialize + ?Sized)) -> Sending {
+    pub fn publish(&self, topic: &str, event: &str, payload: impl IntoPayload) -> Sending {
         self.publish_with(topic, event, payload, SendOptions::new())
     }
 
     /// As [`Client::publish`], with options.
-    pub fn publish_with(
-        &self,
-        topic: &str,
-        event: &str,
-        payload: &(impl Serialize + ?Sized),
-        options: SendOptions,
-    ) -> Sending {
+    pub fn publish_with(&self, topic: &str, event: &str, payload: impl IntoPayload, options: SendOptions) -> Sending {
         self.send_with(event, payload, SendOptions { topic: Some(topic.to_owned()), ..options })
     }
 

@@ -9,7 +9,9 @@ pub use machine::Machine;
 
 use crate::clock;
 use crate::transport::{self, EventSender, Farewell, Socket, SocketEvent};
-use readywire_protocol::client::{ClientEvent, ClientState, Command, OpeningResult, Position, SendOptions, TokenResult};
+use readywire_protocol::client::{
+    ClientEvent, ClientState, Command, OpeningResult, Position, SendOptions, TokenResult,
+};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::frame::envelope_text;
 use readywire_protocol::json::Payload;

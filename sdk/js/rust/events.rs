@@ -197,7 +197,7 @@ impl EventSink for Sink {
             ClientEvent::Publication { handle, offset, event: name, payload } => {
                 let mut event = topical("publication", handle, offset);
                 event.string("event", &name);
-                self.tell(event, Some(&payload));
+                self.tell(event, payload.text());
             }
             ClientEvent::Unsubscribed { handle, code, retry } => {
                 let mut event = topical("unsubscribed", handle, 0);

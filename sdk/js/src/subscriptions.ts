@@ -3,7 +3,8 @@
 import { closedError, slowConsumerError, subscriptionError } from "./errors.js";
 import { BufferedIterator } from "./iterators.js";
 import type { RawPublicationEvent, RawSubscribedEvent, RawUnsubscribedEvent } from "./raw.js";
-import { parsePayload } from "./sends.js";
+import { decodePayload } from "./payloads.js";
+import type { Encoded } from "./payloads.js";
 import type { Owner } from "./sends.js";
 import type { CloseInfo, EventMapOf, ReceiveEvent, Subscription, TopicNews } from "./types.js";
 
@@ -54,9 +55,9 @@ export class TopicSubscription<M extends EventMapOf<M>, K extends ReceiveEvent<M
     this.#push({ type: "subscribed", offset, head, epoch, recovered });
   }
 
-  published(raw: RawPublicationEvent, payload: string | undefined): void {
+  published(raw: RawPublicationEvent, payload: Encoded | undefined): void {
     const { offset, event } = raw;
-    this.#push({ type: "publication", event, payload: parsePayload(payload), offset } as TopicNews<M, K>);
+    this.#push({ type: "publication", event, payload: decodePayload(payload), offset } as TopicNews<M, K>);
   }
 
   unsubscribed(raw: RawUnsubscribedEvent): void {

@@ -41,10 +41,11 @@ impl Driver {
     fn judge(&self, send: Send) -> (Send, Option<Refusal>) {
         let Some(claims) = &self.claims else { return (send, None) };
         let handler = self.handler_of(&send);
-        let needed = handler.as_ref().and_then(|handler| {
+        let handler = handler.as_ref();
+        let needed = handler.and_then(|handler| {
             handler.requires().iter().find(|name| self.impaired.iter().any(|impaired| impaired == *name))
         });
-        let refuse = match (&handler, needed) {
+        let refuse = match (handler, needed) {
             (None, _) => Some(Refusal {
                 message: format!("nothing here handles `{}`", start_of(&send.event)),
                 ..refusal(send.id, "unknown_event")

@@ -82,6 +82,6 @@ impl Room for Recorder {
         event: &'a str,
         payload: &'a Payload,
     ) -> BoxFuture<'a, Result<u64, Undeliverable>> {
-        async move { self.to_subject(topic, event, payload).map(|_| 1) }.boxed()
+        async move { self.to_subject(topic, event, payload).await.map(|_| 1) }.boxed()
     }
 }

@@ -174,7 +174,11 @@ impl Tail {
                 None => tracing::error!(topic = &*self.topic, offset = entry.offset, "a record is no publication"),
             }
         }
-        while state.recent.len() as u64 > RECENT.messages || state.bytes > RECENT.bytes {
+        // What the log has dropped is not kept here, either.
+        while state.recent.len() as u64 > RECENT.messages
+            || state.bytes > RECENT.bytes
+            || state.recent.front().is_some_and(|oldest| oldest.offset < batch.first)
+        {
             let Some(oldest) = state.recent.pop_front() else { break };
             state.bytes -= oldest.text.len() as u64;
             state.since = oldest.offset;
