@@ -3,8 +3,11 @@
 use crate::admin::AdminToken;
 use crate::claims::Authority;
 use crate::drain::DrainOptions;
+use crate::gateway::ReadyRule;
+use crate::secrets;
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand};
+use ring::rand::SystemRandom;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +37,18 @@ Examples:
   readywire-server log --listen 127.0.0.1:7070
   readywire-server --jwt-secret-file secret --listen 127.0.0.1:8081 --log 127.0.0.1:7070";
 
+const GATEWAY_EXAMPLES: &str = "\
+Examples:
+  readywire-server gateway --upstream ws://127.0.0.1:9000/chat --ready-when /type=welcome --anonymous
+  readywire-server gateway --upstream ws://127.0.0.1:4000/graphql --upstream-protocol graphql-transport-ws \
+    --opening '{\"type\":\"connection_init\",\"payload\":{\"token\":\"${token}\"}}' --ready-when /type=connection_ack \
+    --jwt-secret-file secret
+  readywire-server gateway --upstream ws://127.0.0.1:9000/ --ready-when '~^(welcome|hello)' --forward-token \
+    --jwt-secret-file secret --listen 0.0.0.0:8080 --allow-origin https://app.example.org
+
+Clients that speak Readywire get stages, ready, acknowledgements and resume, with the events `json` and `text`. Others are
+let in as well: what they send is held until the application is ready, then passed on as it is.";
+
 /// The Readywire reference server.
 #[derive(Debug, Parser)]
 #[command(name = "readywire-server", version, after_help = EXAMPLES)]
@@ -45,11 +60,11 @@ pub struct CommandLine {
     #[command(flatten)]
     pub tokens: Tokens,
     /// Address to listen on; port 0 picks a free one.
-    #[arg(long, env = "READYWIRE_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "READYWIRE_LISTEN", default_value = "127.0.0.1:8080", global = true)]
     pub listen: SocketAddr,
     /// Origin whose pages may connect, besides the server's own (repeat, or separate by commas). Without any, a server
     /// on a loopback address lets every loopback page in.
-    #[arg(long, env = "READYWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
+    #[arg(long, env = "READYWIRE_ALLOW_ORIGIN", value_delimiter = ',', global = true)]
     pub allow_origin: Vec<String>,
     /// Folder of a web page to serve at `/`.
     #[arg(long, env = "READYWIRE_WEB_ROOT")]
@@ -63,8 +78,12 @@ pub struct CommandLine {
     /// A service that takes its time to start with each connection, as in `search=3s` (repeat).
     #[arg(long, env = "READYWIRE_SERVICE", value_delimiter = ',', value_parser = parse_service)]
     pub service: Vec<(String, Duration)>,
+    /// Let clients in that do not speak the protocol: what they send is held until they are ready, then handed to the same
+    /// handlers, as {"event", "payload"}.
+    #[arg(long, env = "READYWIRE_GATE", value_parser = FalseyValueParser::new())]
+    pub gate: bool,
     /// How long a connection may take from ACCEPTED to ready.
-    #[arg(long, env = "READYWIRE_DEADLINE", default_value = "30s", value_parser = parse_duration)]
+    #[arg(long, env = "READYWIRE_DEADLINE", default_value = "30s", value_parser = parse_duration, global = true)]
     pub deadline: Duration,
     /// How long before its token ends a client has to bring a fresh one; at most a quarter of the token's time.
     #[arg(long, env = "READYWIRE_REFRESH_DEMAND", default_value = "15s", value_parser = parse_duration)]
@@ -128,6 +147,9 @@ pub struct Tokens {
 /// What to do instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Put the protocol in front of an existing WebSocket application, which stays as it is.
+    #[command(after_help = GATEWAY_EXAMPLES)]
+    Gateway(GatewayLine),
     /// Print a token that the server accepts.
     #[command(after_help = TOKEN_EXAMPLES)]
     Token {
@@ -172,14 +194,62 @@ impl CommandLine {
     }
 }
 
+/// An existing WebSocket application to stand in front of.
+#[derive(Clone, Debug, Args)]
+pub struct GatewayLine {
+    /// Its address, as in ws://127.0.0.1:9000/chat.
+    #[arg(long, env = "READYWIRE_UPSTREAM", value_parser = parse_web_socket)]
+    pub upstream: String,
+    /// A subprotocol to offer to it (repeat); it has to select one.
+    #[arg(long)]
+    pub upstream_protocol: Vec<String>,
+    /// A message that each connection to it begins with (repeat). ${token} and ${subject} stand for the client's.
+    #[arg(long)]
+    pub opening: Vec<String>,
+    /// The message by which it says that it is ready: POINTER=VALUE for JSON, as in /type=connection_ack, or ~REGEX. Without
+    /// it readiness is unconfirmed, and clients are told so.
+    #[arg(long)]
+    pub ready_when: Option<ReadyRule>,
+    /// How long it may take to be ready.
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub ready_within: Duration,
+    /// Pass the client's token on, as Authorization: Bearer.
+    #[arg(long)]
+    pub forward_token: bool,
+    /// Let clients in that have no token, as the subject `anonymous`.
+    #[arg(long)]
+    pub anonymous: bool,
+    /// Sessions that clients without a token may have; each has a connection to the application.
+    #[arg(long, default_value_t = 1024)]
+    pub anonymous_sessions: usize,
+}
+
+fn parse_web_socket(text: &str) -> Result<String, String> {
+    if text.starts_with("ws://") || text.starts_with("wss://") {
+        return Ok(text.to_owned());
+    }
+    Err("expected an address that begins with ws:// or wss://".to_owned())
+}
+
 impl Tokens {
     /// The authority that these settings describe. The secret comes from the file, or from `READYWIRE_JWT_SECRET`.
     ///
     /// # Errors
     /// What is wrong, for a person.
     pub fn authority(&self) -> Result<Authority, String> {
+        self.authority_or_none(false)
+    }
+
+    /// As [`Tokens::authority`]; if clients may be `anonymous`, no secret is needed, and without one no token is good.
+    ///
+    /// # Errors
+    /// What is wrong, for a person.
+    pub fn authority_or_none(&self, anonymous: bool) -> Result<Authority, String> {
         let secret = match &self.jwt_secret_file {
             Some(path) => read_secret(path)?,
+            None if anonymous && std::env::var_os("READYWIRE_JWT_SECRET").is_none() => {
+                secrets::draw::<32>(&SystemRandom::new())
+            }
             // Not a flag: everybody on the machine can read a command line.
             None => std::env::var("READYWIRE_JWT_SECRET").map_err(|_| {
                 "no secret to sign tokens with: give --jwt-secret-file FILE or set READYWIRE_JWT_SECRET".to_owned()
@@ -255,5 +325,21 @@ mod tests {
         assert!(matches!(line.command, Some(Command::Token { ttl, .. }) if ttl.as_secs() == 60));
         assert!(CommandLine::try_parse_from(["readywire-server", "--service", "search"]).is_err());
         assert!(CommandLine::try_parse_from(["readywire-server", "token", "--subject", ""]).is_err());
+    }
+
+    #[test]
+    fn a_gateway_is_read() {
+        let gateway = |flags: &[&str]| {
+            let line = [&["readywire-server", "gateway", "--listen", "127.0.0.1:0"], flags].concat();
+            CommandLine::try_parse_from(line).map(|line| line.command)
+        };
+        let read =
+            gateway(&["--upstream", "ws://a/b", "--ready-when", "/type=ack", "--opening", "x", "--opening", "y"]);
+        let Ok(Some(Command::Gateway(line))) = read else { panic!("{read:?}") };
+        assert!(line.ready_when.unwrap().says_ready(r#"{"type":"ack"}"#));
+        assert_eq!(line.opening, ["x", "y"]);
+        assert!(gateway(&["--upstream", "http://a"]).is_err());
+        assert!(gateway(&["--upstream", "ws://a", "--ready-when", "type"]).is_err());
+        assert!(gateway(&[]).is_err());
     }
 }

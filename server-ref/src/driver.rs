@@ -1,10 +1,11 @@
 //! One task per connection: carries bytes between the socket and the protocol's core, and does what the core asks.
 
-mod greeting;
+pub(crate) mod greeting;
 mod sends;
-mod tokens;
+pub(crate) mod tokens;
 mod topics;
-mod waits;
+mod upstream;
+pub(crate) mod waits;
 mod wire;
 
 use crate::claims::{Claims, TokenError};
@@ -87,6 +88,9 @@ struct Driver {
     owner: u64,
     record: Arc<Record>,
     bearer: Option<String>,
+    /// The token as it came, for the application behind a gateway.
+    forwarded: Option<String>,
+    behind: Option<upstream::Behind>,
     stranger: Option<Stranger>,
     levels: Levels,
     claims: Option<Claims>,
@@ -121,6 +125,8 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: WebSocket, upgrade: Upgrade) {
         owner,
         record,
         bearer,
+        forwarded: None,
+        behind: None,
         wire: Wire::new(socket, tap, config.ping_timeout),
         stranger: Some(stranger),
         levels: Levels::default(),
@@ -162,6 +168,7 @@ enum Wake {
     Timer,
     Services,
     Topics(Option<Answered>),
+    Upstream,
     Inbound(Inbound),
     Inbox,
 }
@@ -191,6 +198,7 @@ impl Driver {
                 () = waits::at(timer) => Wake::Timer,
                 () = waits::further(self.services.as_mut()) => Wake::Services,
                 answered = self.topics.woken() => Wake::Topics(answered),
+                () = upstream::moved(self.behind.as_mut()) => Wake::Upstream,
                 inbound = self.wire.next() => Wake::Inbound(inbound),
                 () = waits::filled(inbox) => Wake::Inbox,
             };
@@ -214,6 +222,7 @@ impl Driver {
                 }
                 Wake::Impaired => {
                     self.impaired = impaired.borrow_and_update().clone();
+                    self.impaired.extend(self.hub.parts.gateway.as_ref().and_then(|gateway| gateway.impairment()));
                     let reason = (!self.impaired.is_empty()).then(|| format!("impaired: {}", self.impaired.join(", ")));
                     self.record.impaired(&self.impaired);
                     self.core.impaired(self.impaired.clone(), reason);
@@ -221,6 +230,7 @@ impl Driver {
                 Wake::Timer => self.core.handle_timeout(self.hub.now()),
                 Wake::Services => self.progress().await,
                 Wake::Topics(Some(answered)) => self.answered(answered),
+                Wake::Upstream => self.upstream_moved().await,
                 Wake::Inbound(inbound) => self.read(inbound).await,
                 // Delivered by `settle`.
                 Wake::Inbox | Wake::Topics(None) => {}
@@ -477,6 +487,7 @@ impl Driver {
         self.forget_topics();
         if let Some(held) = self.held.take() {
             let ends = ending.ends_session || held.watches.is_none();
+            let ends = ends || self.lost_upstream();
             self.hub.leave(self.owner, held.session, ends, self.core.untaken()).await;
         }
     }

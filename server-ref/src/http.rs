@@ -4,15 +4,20 @@ mod tickets;
 
 use crate::admin::{self, AdminToken};
 use crate::application::{Failure, Room};
-use crate::claims::TokenError;
+use crate::claims::{Claims, TokenError};
+use crate::driver::greeting::ANONYMOUS;
+use crate::driver::tokens::FOR_EVER;
 use crate::faults::FaultRequest;
+use crate::gate::{self, Behind, PlainUpgrade};
 use crate::hub::Hub;
 use crate::listener::{Peer, Tap};
 use crate::metrics;
+use crate::secrets;
 use crate::service::Progress;
 use crate::{driver, plain};
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State, WebSocketUpgrade};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Query, Request, State, WebSocketUpgrade};
 use axum::http::header::{
     AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY, RETRY_AFTER,
     SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -102,7 +107,13 @@ async fn readiness(State(hub): State<Arc<Hub>>) -> (StatusCode, String) {
     }
 }
 
-async fn upgrade(State(hub): State<Arc<Hub>>, headers: HeaderMap, from: From, upgrade: WebSocketUpgrade) -> Response {
+async fn upgrade(
+    State(hub): State<Arc<Hub>>,
+    headers: HeaderMap,
+    query: Result<Query<Ticket>, QueryRejection>,
+    from: From,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     if *hub.draining().borrow() {
         return unavailable("the server is going away\n");
     }
@@ -119,6 +130,27 @@ async fn upgrade(State(hub): State<Arc<Hub>>, headers: HeaderMap, from: From, up
         .collect();
     let limit = usize::try_from(hub.parts.config.max_message_bytes).unwrap_or(usize::MAX).saturating_add(OVERSIZE);
     let bearer = bearer(&headers).map(str::to_owned);
+    let behind = match (&hub.parts.gateway, &hub.parts.gate) {
+        (Some(gateway), _) => Some((Behind::Gateway(gateway.clone()), gateway.protocols().to_vec())),
+        (None, Some(gate)) => Some((Behind::Handler(gate.clone()), gate.protocols.clone())),
+        (None, None) => None,
+    };
+    if let Some((behind, protocols)) = behind.filter(|_| !offered.iter().any(|entry| entry == SUBPROTOCOL)) {
+        let ticket = query.ok().and_then(|Query(Ticket { ticket })| ticket);
+        let claims = identify_plain(&hub, bearer.as_deref(), ticket.as_deref());
+        let plain = PlainUpgrade { claims, token: bearer, stranger, behind };
+        let tracked = hub.connections.token();
+        return upgrade
+            .protocols(protocols)
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            .max_message_size(limit)
+            .max_frame_size(limit)
+            .on_upgrade(async move |socket| {
+                gate::serve(hub, socket, plain).await;
+                drop(tracked);
+            });
+    }
     let accepted = driver::Upgrade { offered, bearer, remote: from.remote, tap: from.tap, stranger };
     // Taken now: a server that goes away waits for this connection, too, before its task has begun.
     let tracked = hub.connections.token();
@@ -140,6 +172,30 @@ async fn upgrade_plain(State(hub): State<Arc<Hub>>, upgrade: WebSocketUpgrade) -
     }
     let upgrade = upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
     upgrade.max_message_size(OVERSIZE).on_upgrade(move |socket| plain::serve(hub, socket))
+}
+
+/// What a client without the protocol may say in the address.
+#[derive(Deserialize)]
+struct Ticket {
+    ticket: Option<String>,
+}
+
+/// Who a client without the protocol is: it cannot say hello.
+fn identify_plain(hub: &Hub, bearer: Option<&str>, ticket: Option<&str>) -> Result<Claims, TokenError> {
+    match (bearer, ticket) {
+        (Some(token), _) => {
+            let claims = hub.parts.authority.validate(token)?;
+            if hub.parts.faults.has_expired(&secrets::hash(token)) { Err(TokenError::Expired) } else { Ok(claims) }
+        }
+        (None, Some(ticket)) => {
+            let claims = hub.parts.authority.validate_ticket(ticket)?;
+            // Attempts are told apart in a hello alone: here a ticket is good for exactly one connection.
+            let spent = hub.tickets.spend_once(secrets::hash(ticket), claims.expires_in());
+            if spent { Ok(claims) } else { Err(TokenError::Spent) }
+        }
+        (None, None) if hub.parts.anonymous => Ok(hub.parts.authority.claims(ANONYMOUS, FOR_EVER)),
+        (None, None) => Err(TokenError::Missing),
+    }
 }
 
 fn unavailable(reason: &'static str) -> Response {

@@ -4,6 +4,8 @@ use crate::application::{Application, Room, Undeliverable};
 use crate::claims::Authority;
 use crate::drain::{Drain, DrainOptions};
 use crate::faults::Faults;
+use crate::gate::Gate;
+use crate::gateway::Gateway;
 use crate::inspection::Inspection;
 use crate::log::memory::MemoryLog;
 use crate::log::{Log, LogError, Name};
@@ -59,6 +61,13 @@ pub struct Parts {
     pub drain: DrainOptions,
     /// How many connections of one address may be there that have not said who they are.
     pub strangers_per_address: usize,
+    /// Lets clients in that do not speak the protocol; off by default.
+    pub gate: Option<Gate>,
+    /// Passes everything on to an application behind, in place of `application`, and for clients that do not speak the
+    /// protocol as well.
+    pub gateway: Option<Arc<Gateway>>,
+    /// Whether who has no token is let in, as `anonymous`; off by default.
+    pub anonymous: bool,
 }
 
 impl Parts {
@@ -76,6 +85,9 @@ impl Parts {
             ticket_ttl: Duration::from_secs(30),
             drain: DrainOptions::default(),
             strangers_per_address: 1024,
+            gate: None,
+            gateway: None,
+            anonymous: false,
         }
     }
 }
@@ -258,8 +270,17 @@ impl Hub {
 
     /// The work of a session that is over has nobody to write to.
     pub(crate) fn session_over(&self, address: &Address) {
+        if let Some(gateway) = &self.parts.gateway {
+            gateway.forget(&address.id);
+        }
         let work = self.shared().work.remove(&address.id);
         work.into_iter().flat_map(BTreeMap::into_values).for_each(|token| token.cancel());
+    }
+
+    /// Whether a connection here has this session.
+    pub(crate) fn holds(&self, address: &Address) -> bool {
+        let names = address.names();
+        self.shared().bound.values().any(|bound| *bound == names)
     }
 
     /// Keeps the sessions that connections here have.

@@ -62,6 +62,8 @@ pub mod command_line;
 pub mod drain;
 mod driver;
 pub mod faults;
+pub mod gate;
+pub mod gateway;
 pub mod handlers;
 pub mod http;
 pub mod hub;

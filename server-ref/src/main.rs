@@ -25,7 +25,8 @@ async fn run(line: CommandLine) -> Result<(), String> {
     if let Some(Command::Log { listen }) = line.command {
         return lend_log(listen).await;
     }
-    let authority = line.tokens.authority()?;
+    let anonymous = matches!(&line.command, Some(Command::Gateway(gateway)) if gateway.anonymous);
+    let authority = line.tokens.authority_or_none(anonymous)?;
     if let Some(Command::Token { subject, ttl, ticket }) = &line.command {
         println!("{}", if *ticket { authority.mint_ticket(subject, *ttl) } else { authority.mint(subject, *ttl) });
         return Ok(());

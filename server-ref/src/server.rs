@@ -2,8 +2,10 @@
 
 use crate::admin::AdminToken;
 use crate::claims::Authority;
-use crate::command_line::CommandLine;
+use crate::command_line::{Command, CommandLine, GatewayLine};
 use crate::faults::Faults;
+use crate::gate::{ByEvent, Gate};
+use crate::gateway::{Gateway, Target};
 use crate::hub::{Hub, Parts};
 use crate::listener::{Listener, Peer};
 use crate::log::memory::MemoryLog;
@@ -62,6 +64,9 @@ pub struct Running {
 /// # Errors
 /// What is wrong, for a person.
 pub async fn start(line: &CommandLine, authority: Authority) -> Result<Running, String> {
+    if let Some(Command::Gateway(gateway)) = &line.command {
+        return start_gateway(line, gateway, authority).await;
+    }
     let faults = Arc::new(Faults::default());
     let mut delays = BTreeMap::from([("search".to_owned(), Duration::ZERO)]);
     delays.extend(line.service.iter().cloned());
@@ -86,6 +91,7 @@ pub async fn start(line: &CommandLine, authority: Authority) -> Result<Running, 
         },
         services: Services::start(services).map_err(|error| error.to_string())?,
         application: handlers::application(),
+        gate: line.gate.then(|| Gate::new(ByEvent::new(handlers::application()))),
         faults,
         ticket_ttl: line.ticket_ttl,
         origins: Origins::of_server(line.listen, line.allow_origin.iter().cloned()),
@@ -93,6 +99,35 @@ pub async fn start(line: &CommandLine, authority: Authority) -> Result<Running, 
     };
     let place =
         Place { listen: line.listen, faults: line.faults, web_root: line.web_root.clone(), admin: line.admin_token()? };
+    serve(parts, place).await
+}
+
+async fn start_gateway(line: &CommandLine, gateway: &GatewayLine, authority: Authority) -> Result<Running, String> {
+    let mut config = ServerConfig { ready_timeout: line.deadline, ..ServerConfig::default() };
+    if gateway.anonymous {
+        // They are one subject to the server.
+        config.sessions_per_subject = gateway.anonymous_sessions;
+    }
+    if gateway.ready_when.is_none() {
+        tracing::warn!("without --ready-when nobody knows whether the application is ready, and clients are told so");
+    }
+    let target = Target {
+        url: gateway.upstream.clone(),
+        protocols: gateway.upstream_protocol.clone(),
+        opening: gateway.opening.clone(),
+        ready_when: gateway.ready_when.clone(),
+        ready_timeout: gateway.ready_within,
+        forward_token: gateway.forward_token,
+    };
+    let parts = Parts {
+        config,
+        gateway: Some(Gateway::new(target)),
+        anonymous: gateway.anonymous,
+        origins: Origins::of_server(line.listen, line.allow_origin.iter().cloned()),
+        ..Parts::new(authority)
+    };
+    let place =
+        Place { listen: line.listen, faults: false, web_root: line.web_root.clone(), admin: line.admin_token()? };
     serve(parts, place).await
 }
 

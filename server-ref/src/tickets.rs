@@ -26,6 +26,15 @@ impl Tickets {
         used.retain(|_, known| known.ends.is_none_or(|ends| ends > now));
         used.entry(ticket).or_insert(Use { attempt, ends: now.checked_add(ends_in) }).attempt == attempt
     }
+
+    /// Uses a ticket for a connection that has no attempts: `false` if it was used for anything before.
+    pub(crate) fn spend_once(&self, ticket: [u8; 32], ends_in: Duration) -> bool {
+        let now = Instant::now();
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, known| known.ends.is_none_or(|ends| ends > now));
+        // No hello can name this attempt: its integers are smaller.
+        used.insert(ticket, Use { attempt: u64::MAX, ends: now.checked_add(ends_in) }).is_none()
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-// Servers that do not speak the protocol, used as they are (PROTOCOL.md, "Existing servers").
+// Servers that do not speak the protocol, used as they are (PROTOCOL.md, "Existing servers and clients").
 
 import { connectThrough } from "./connect.js";
 import { ReadywireError, closedError, connectError, expiredError, refusedError, unknownError } from "./errors.js";

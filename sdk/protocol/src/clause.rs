@@ -376,4 +376,6 @@ clauses! {
         "A send is written, refused or expired, once; none is acknowledged, and none is written twice."
     ExistingClose "existing.close" Must Client Core
         "Close codes of such a server are its own: every end is retried with backoff, unless the application says stop."
+    ExistingHeld "existing.held" Must Server Core
+        "What a client without this protocol sends is held, bounded and in order, until its services are ready."
 }

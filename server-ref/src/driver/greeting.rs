@@ -12,6 +12,9 @@ use readywire_protocol::server::Bound;
 use readywire_protocol::stage::Stage;
 use std::collections::VecDeque;
 
+/// Who comes without a token, where that is allowed.
+pub(crate) const ANONYMOUS: &str = "anonymous";
+
 impl Driver {
     pub(super) async fn hello(&mut self, hello: Hello) {
         if self.core.stage() != Stage::Accepted {
@@ -23,6 +26,9 @@ impl Driver {
         let has = |level: &str| hello.capabilities.iter().any(|capability| capability == level);
         // Answers come over the inbox, so they need Resume.
         self.levels = Levels { resume: has("resume"), answers: has("resume") && has("answers") };
+        if self.hub.parts.gateway.is_some() {
+            self.forwarded = hello.auth.as_ref().map(|auth| auth.token.clone()).or_else(|| self.bearer.clone());
+        }
         match self.identify(&hello) {
             Ok(credential) => {
                 if let Some(tap) = self.wire.tap() {
@@ -62,7 +68,11 @@ impl Driver {
                 self.services = None;
                 self.core.refuse(failure.code(), &failure.to_string(), None);
             }
-            (Progress::Ready, Progress::Ready) => self.bind().await,
+            (Progress::Ready, Progress::Ready) => {
+                if self.has_upstream() {
+                    self.bind().await;
+                }
+            }
             (process, own) => {
                 let names = [process, own].into_iter().flat_map(|progress| match progress {
                     Progress::Pending(names) => names,
@@ -98,7 +108,6 @@ impl Driver {
             hub.metrics.resumed(granted.resumed);
         }
         self.impaired = hub.parts.services.impaired().borrow().clone();
-        self.record.impaired(&self.impaired);
         let id = session.address().id.to_string();
         let inbox = watches.as_ref().map(|watches| watches.inbox.clone());
         self.held = Some(Held {
@@ -109,6 +118,10 @@ impl Driver {
             since: Moment::now(),
             confirmed: false,
         });
+        if !self.attach_upstream(granted.resumed, &token) {
+            return;
+        }
+        self.record.impaired(&self.impaired);
         // Who does not speak Resume has no use for a session, and gets ids for the life of the connection.
         let session = resumes.then(|| SessionGrant {
             id: id.clone(),

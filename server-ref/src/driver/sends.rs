@@ -27,6 +27,10 @@ impl Driver {
         };
         let now = self.hub.now();
         for ((send, _), taking) in sends.into_iter().zip(takings) {
+            if self.behind.is_some() {
+                self.pass_on(send, taking);
+                continue;
+            }
             match taking {
                 Taking::Again(decision) => self.core.decide(now, send.id, decision),
                 Taking::New => {
@@ -39,6 +43,10 @@ impl Driver {
 
     /// What speaks against taking a send, if it is new.
     fn judge(&self, send: Send) -> (Send, Option<Refusal>) {
+        if let Some(behind) = &self.behind {
+            let refusal = behind.judge(&send);
+            return (send, refusal);
+        }
         let Some(claims) = &self.claims else { return (send, None) };
         let handler = self.handler_of(&send);
         let handler = handler.as_ref();

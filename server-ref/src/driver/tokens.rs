@@ -1,6 +1,7 @@
 //! What a client presents: the credential of its hello, and fresh ones over its living connection.
 
 use super::Driver;
+use super::greeting::ANONYMOUS;
 use crate::claims::{Claims, TokenError};
 use crate::faults::TokenHash;
 use crate::secrets;
@@ -9,7 +10,7 @@ use readywire_protocol::frame::{AnswerError, Auth, Hello};
 use std::time::Duration;
 
 /// A token may last longer than the integers of a frame can tell; nobody sees the difference.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// No attempt has so high a number: a ticket that refreshes a connection is good for nothing else.
 const REFRESHES: u64 = 1 << 63;
 
@@ -34,6 +35,9 @@ impl Driver {
         match (&hello.auth, &self.bearer) {
             (Some(auth), _) => self.check(auth, attempt),
             (None, Some(bearer)) => self.check_token(bearer),
+            (None, None) if self.hub.parts.anonymous => {
+                Ok(Credential { claims: self.hub.parts.authority.claims(ANONYMOUS, FOR_EVER), token: None })
+            }
             (None, None) => Err(TokenError::Missing),
         }
     }

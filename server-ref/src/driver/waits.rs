@@ -5,10 +5,11 @@ use crate::faults::Strike;
 use crate::log::Head;
 use crate::service::Progress;
 use std::future::pending;
+use std::pin::Pin;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
-pub(super) async fn at(moment: Option<Instant>) {
+pub(crate) async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => pending().await,
@@ -43,7 +44,7 @@ pub(super) async fn further(starting: Option<&mut Starting>) {
     }
 }
 
-pub(super) async fn told(draining: &mut watch::Receiver<bool>) {
+pub(crate) async fn told(draining: &mut watch::Receiver<bool>) {
     if draining.wait_for(|draining| *draining).await.is_err() {
         pending::<()>().await;
     }
@@ -85,4 +86,12 @@ pub(super) async fn filled(inbox: Option<Inbox<'_>>) {
     }
     // That the session is over is told by its own log.
     pending().await
+}
+
+/// Ends with a future that may not be there.
+pub(crate) async fn ended<F: Future>(future: Option<&mut Pin<Box<F>>>) -> F::Output {
+    match future {
+        Some(future) => future.as_mut().await,
+        None => pending().await,
+    }
 }

@@ -6,6 +6,8 @@ mod crossing;
 mod drain;
 mod endpoints;
 mod flights;
+mod gate;
+mod gateway;
 mod inspection;
 mod metrics;
 mod monitoring;
