@@ -43,6 +43,9 @@ fn used(steps: &[Step], found: &mut BTreeSet<String>) {
                 let event = frame.and_then(|frame| frame["event"].as_str().map(str::to_owned));
                 found.extend(event.filter(|event| events.contains(event)));
             }
+            Step::Token(another) => {
+                found.insert(another.subject.clone());
+            }
             Step::Repeat(repeat) => used(&repeat.steps, found),
             _ => {}
         }
