@@ -22,8 +22,15 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// Everything that is not a pass, as the report shows it.
+/// What a server without Topics does, which this one is not.
+const OTHERS: [&str; 1] = ["topic.refused/without-the-level"];
+
 fn problems(judged: &[Judged]) -> String {
-    judged.iter().filter(|one| one.verdict != Verdict::Pass).map(text::problem).collect()
+    let expected = |one: &Judged| match OTHERS.contains(&one.case.id.as_str()) {
+        true => Verdict::Unsupported,
+        false => Verdict::Pass,
+    };
+    judged.iter().filter(|one| one.verdict != expected(one)).map(text::problem).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
