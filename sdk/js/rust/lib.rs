@@ -70,6 +70,8 @@ impl RawClient {
     }
 
     /// Gives a message to the client. The payload is JSON text, as `JSON.stringify` makes it.
+    // Everything that crosses the boundary is a string, a number or a function: there is no structure to put these into.
+    #[allow(clippy::too_many_arguments)]
     pub fn send(
         &self,
         handle: f64,
@@ -121,7 +123,7 @@ impl RawClient {
 
     /// Follows a topic, from behind this offset on, or from now on if it is below 0.
     pub fn subscribe(&self, handle: f64, topic: String, offset: f64, epoch: Option<String>) {
-        let from = (offset >= 0.0).then(|| Position { offset: offset as u64, epoch });
+        let from = (offset >= 0.0).then_some(Position { offset: offset as u64, epoch });
         self.give(Input::Subscribe { handle: handle as u64, topic, from });
     }
 
