@@ -276,3 +276,21 @@ fn broken(error: &Error) -> SocketEvent {
         error => SocketEvent::Closed(Some(CloseFrame::new(1006, &error.to_string()))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn dialled_sockets_have_nagles_algorithm_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let accepting = async { tokio_tungstenite::accept_async(listener.accept().await.unwrap().0).await };
+        let (dialled, accepted) = tokio::join!(connect(&url, &[]), accepting);
+        let _accepted = accepted.unwrap();
+        let (stream, _) = dialled.unwrap();
+        let MaybeTlsStream::Plain(socket) = stream.get_ref() else { panic!("no TLS was asked for") };
+        assert!(socket.nodelay().unwrap());
+    }
+}
