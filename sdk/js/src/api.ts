@@ -11,7 +11,7 @@ export type {
   UnconfirmedOptions,
   UnconfirmedState,
   Written,
-} from "./existing.js";
+} from "./existing-options.js";
 export {
   AnswerError,
   ClosedError,
@@ -30,6 +30,8 @@ export type { Binary } from "./payloads.js";
 export type { WasmSource } from "./raw.js";
 export type {
   AnswerPart,
+  BaseEvents,
+  BaseOptions,
   ClientEvents,
   CloseInfo,
   ConnectOptions,
@@ -48,6 +50,7 @@ export type {
   SendPayload,
   SendState,
   SessionChange,
+  SessionEvents,
   State,
   StateChange,
   SubscribeOptions,

@@ -1,17 +1,13 @@
-/// <reference lib="esnext.disposable" preserve="true" />
-
+import { BaseClient } from "./base.js";
 import type { Keeper, OpenAnswer } from "./carry.js";
-import { ClosedError, ConnectError, ReadywireError, closedError, connectError, notReadyError } from "./errors.js";
-import { TypedEventTarget, callSafely } from "./events.js";
-import type { TypedListener } from "./events.js";
-import { BUFFER_LIMIT, BufferedIterator } from "./iterators.js";
+import { notReadyError } from "./errors.js";
+import { callSafely } from "./events.js";
 import { Line } from "./line.js";
 import { engineOptions } from "./options.js";
-import { watchPage } from "./page.js";
 import { decodePayload, encodePayload } from "./payloads.js";
 import type { Encoded } from "./payloads.js";
 import { FLAG_ANSWER, FLAG_FAIL_FAST } from "./raw.js";
-import type { RawClient, RawClientConstructor, RawEvent, RawSendEvent } from "./raw.js";
+import type { RawClientConstructor, RawEvent, RawSendEvent, RawStateEvent } from "./raw.js";
 import { withoutTokens } from "./redaction.js";
 import { PlainSend, Request, Stream } from "./sends.js";
 import type { Owner, Send } from "./sends.js";
@@ -19,7 +15,6 @@ import { TopicSubscription } from "./subscriptions.js";
 import { TokenQuestions } from "./token.js";
 import type {
   AnswerPart,
-  ClientEvents,
   CloseInfo,
   ConnectOptions,
   EventMap,
@@ -29,69 +24,33 @@ import type {
   SendEvent,
   SendOptions,
   SendPayload,
+  SessionEvents,
   State,
   StateChange,
   SubscribeOptions,
   Subscription,
 } from "./types.js";
 
-/** How long `close()` lets sends under way be decided. */
-const CLOSE_DEADLINE_MS = 5000;
-
-interface Waiting {
-  resolve(): void;
-  reject(error: unknown): void;
-}
-
 /** A connection to a server, through as many sockets as it takes. `connect()` makes one. */
-export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget<ClientEvents<M>> {
+export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
+  State,
+  Message<M>,
+  StateChange,
+  SessionEvents
+> {
   readonly #options: ConnectOptions<M>;
-  /** Null before it is built and after it is freed. */
-  #raw: RawClient | null = null;
-  #state: State = "connecting";
-  #pending: string[] = [];
   #impaired: string[] = [];
-  #lastStage: State = "connecting";
-  #lastPending: string[] = [];
   #session: string | null = null;
-  #attempt = 0;
-  #end: CloseInfo | null = null;
-  #wasReady = false;
   #nextHandle = 1;
   readonly #sends = new Map<number, Send>();
   // Whatever events it was narrowed to: it is only fed here.
   readonly #subscriptions = new Map<number, TopicSubscription<M, ReceiveEvent<M>>>();
-  readonly #readers = new Set<BufferedIterator<Message<M>>>();
-  readonly #waiting: Waiting[] = [];
   readonly #line: Line;
-  /** Messages that came before anyone listened; null once someone does. */
-  #early: Message<M>[] | null;
-  /** What is to be told, in order. The engine may report while it is being called; the application hears of it after. */
-  readonly #queue: (() => void)[] = [];
-  #draining = false;
-  #calls = 0;
-  readonly #closed: Promise<void>;
-  #settleClosed!: () => void;
-  readonly #unwatchPage: () => void;
-  readonly #onAbort = (): void => void this.close({ deadlineMs: 0 });
   readonly #owner: Owner;
   readonly #tokens: TokenQuestions;
   readonly #keeper: Keeper | null;
   /** Answers that the page before has left, until somebody reads them. */
   readonly #left = new Map<number, Stream>();
-
-  /** Closes the client, for `await using`. Absent where the platform has no `Symbol.asyncDispose`. */
-  declare readonly [Symbol.asyncDispose]: () => Promise<void>;
-
-  static {
-    if (typeof Symbol.asyncDispose === "symbol") {
-      Object.defineProperty(this.prototype, Symbol.asyncDispose, {
-        value(this: Client) {
-          return this.close();
-        },
-      });
-    }
-  }
 
   /** @internal */
   static open<M extends EventMapOf<M>>(
@@ -109,50 +68,30 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     options: ConnectOptions<M>,
     keeper: Keeper | null,
   ) {
-    super();
+    super(options);
     this.#options = options;
     this.#keeper = keeper;
-    this.#early = options.onmessage === undefined ? [] : null;
-    this.#closed = new Promise((resolve) => (this.#settleClosed = resolve));
     const { messages = 256, bytes = 1 << 20, maxAgeMs = 30_000 } = options.queue ?? {};
     this.#line = new Line({ messages, bytes, maxAgeMs });
     const self = this;
     this.#owner = {
       get stage() {
-        return self.lastStage;
+        return self.last.stage;
       },
       get pending() {
-        return self.lastPending;
+        return self.last.pending;
       },
-      call: (action) => this.#call(action),
+      call: (action) => this.turns.call(action),
       withdraw: (handle) => {
         const stood = this.#line.withdraw(handle);
         if (stood) this.#decide({ type: "send", handle, state: "refused", code: "withdrawn" });
         return stood;
       },
     };
-    this.#tokens = new TokenQuestions(options.token, (action) => this.#call(action));
-    this.#calls++;
-    try {
-      const carried = keeper === null ? null : { state: keeper.state, answers: this.#takeUp(keeper.answers) };
-      this.#raw = new constructor(url, engineOptions(options, carried), (json, payload) => this.#receive(json, payload));
-    } finally {
-      this.#calls--;
-    }
-    this.#unwatchPage = watchPage(() => this.#call((raw) => raw.wake()));
-    options.signal?.addEventListener("abort", this.#onAbort, { once: true });
-    // The application has no client yet, so it hears of the first events a little later.
-    queueMicrotask(() => this.#drain());
-  }
-
-  /** What the server has confirmed on this connection. */
-  get state(): State {
-    return this.#state;
-  }
-
-  /** Services that are still starting. */
-  get pending(): string[] {
-    return [...this.#pending];
+    this.#tokens = new TokenQuestions(options.token, this.#owner.call);
+    const carried = keeper === null ? null : { state: keeper.state, answers: this.#takeUp(keeper.answers) };
+    const told = (json: string, payload: Encoded | undefined): void => this.receive(JSON.parse(json) as RawEvent, payload);
+    this.begin(() => new constructor(url, engineOptions(options, carried), told));
   }
 
   /** Services that do not work at the moment. */
@@ -203,7 +142,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     }
     const subscription = new TopicSubscription<M, K>(this.#owner, this.#nextHandle++, topic, signal);
     try {
-      this.#check(signal);
+      this.check(signal);
     } catch (error) {
       subscription.fail(error);
       return subscription;
@@ -212,7 +151,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
       subscription.handle,
       subscription as unknown as TopicSubscription<M, ReceiveEvent<M>>,
     );
-    this.#call((raw) => raw.subscribe(subscription.handle, topic, offset, from?.epoch));
+    this.turns.call((raw) => raw.subscribe(subscription.handle, topic, offset, from?.epoch));
     return subscription;
   }
 
@@ -223,8 +162,8 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     options: SendOptions = {},
   ): Promise<{ id: number }> {
     const encoded = encodePayload(event, payload);
-    if (this.#end !== null) throw closedError(this.#end);
-    if (!this.#isReady) throw notReadyError(event, this.lastStage, this.lastPending);
+    this.check(undefined);
+    if (!this.isReady) throw notReadyError(event, this.last.stage, this.last.pending);
     return this.#plain(event, encoded, { ...options, policy: "fail_fast" });
   }
 
@@ -235,7 +174,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     options: SendOptions = {},
   ): Promise<unknown> {
     const encoded = encodePayload(event, payload);
-    this.#check(options.signal);
+    this.check(options.signal);
     return new Promise((resolve, reject) => {
       const settlers = { resolve, reject };
       this.#begin(new Request(this.#owner, this.#nextHandle++, event, options.signal, settlers), encoded, options, true);
@@ -254,7 +193,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     const encoded = encodePayload(event, payload);
     const stream = new Stream(this.#owner, this.#nextHandle++, event, options.signal);
     try {
-      this.#check(options.signal);
+      this.check(options.signal);
     } catch (error) {
       stream.release();
       stream.parts.abort(error);
@@ -280,51 +219,9 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     return stream.parts;
   }
 
-  /** Messages that answer nothing, from now on. The first reader also gets those that came before anyone listened. */
-  messages(): AsyncIterableIterator<Message<M>, undefined> {
-    const reader: BufferedIterator<Message<M>> = new BufferedIterator(() => this.#readers.delete(reader));
-    for (const message of this.#takeEarly()) reader.push(message);
-    if (this.#end === null) this.#readers.add(reader);
-    else endReader(reader, this.#end);
-    return reader;
-  }
-
   /** Resolves when the server is ready: at once if it is, otherwise when this or a later connection gets there. */
-  async ready(): Promise<void> {
-    if (this.#isReady) return;
-    if (this.#end !== null) throw this.#endError(this.#end);
-    await new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }));
-  }
-
-  /** Lets what is under way be decided until the deadline (5 s), then ends the session. */
-  close(options: { deadlineMs?: number } = {}): Promise<void> {
-    this.#call((raw) => raw.close(options.deadlineMs ?? CLOSE_DEADLINE_MS));
-    return this.#closed;
-  }
-
-  override addEventListener<K extends keyof ClientEvents<M> & string>(
-    type: K,
-    listener: TypedListener<ClientEvents<M>[K]> | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void {
-    super.addEventListener(type, listener, options);
-    if (type !== "message" || listener === null) return;
-    for (const message of this.#takeEarly()) this.#queue.push(() => this.#emit("message", message));
-    queueMicrotask(() => this.#drain());
-  }
-
-  /** The last stage that a connection confirmed. @internal */
-  get lastStage(): State {
-    return this.#end?.stage ?? this.#lastStage;
-  }
-
-  /** What was pending then. @internal */
-  get lastPending(): string[] {
-    return this.#end?.pending ?? this.#lastPending;
-  }
-
-  get #isReady(): boolean {
-    return this.#state === "processing_ready" || this.#state === "degraded";
+  ready(): Promise<void> {
+    return this.whenReady();
   }
 
   /** Begins with the answers of the page before; gives their handles and ids. */
@@ -349,20 +246,9 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     this.#keeper?.keepAnswers(open);
   }
 
-  #takeEarly(): Message<M>[] {
-    const early = this.#early ?? [];
-    this.#early = null;
-    return early;
-  }
-
-  #check(signal: AbortSignal | undefined): void {
-    if (this.#end !== null) throw closedError(this.#end);
-    signal?.throwIfAborted();
-  }
-
   #plain(event: string, payload: Encoded | Blob, options: SendOptions, topic?: string): Promise<{ id: number }> {
     return new Promise((resolve, reject) => {
-      this.#check(options.signal);
+      this.check(options.signal);
       const settlers = { resolve, reject };
       const send = new PlainSend(this.#owner, this.#nextHandle++, event, options.signal, settlers);
       this.#begin(send, payload, options, false, topic);
@@ -373,14 +259,14 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
     this.#sends.set(send.handle, send);
     const flags = (answer ? FLAG_ANSWER : 0) | (options.policy === "fail_fast" ? FLAG_FAIL_FAST : 0);
     const { handle } = send;
-    this.#queue.push(() => this.#tellSend(send));
+    this.turns.queue(() => this.#tellSend(send));
     this.#line.push(payload, {
       handle,
       give: (encoded, waitedMs) => {
         const { expireAfterMs, key } = options;
         // Zero means "no limit" to the engine; who asks for zero wants the shortest.
         const expireAfter = expireAfterMs === undefined ? 0 : Math.max(1, Math.ceil(expireAfterMs - waitedMs));
-        this.#call((raw) => {
+        this.turns.call((raw) => {
           if (typeof encoded === "string") raw.send(handle, send.event, encoded, flags, expireAfter, key, topic);
           else raw.sendBytes(handle, send.event, encoded, flags, expireAfter, key);
         });
@@ -394,62 +280,36 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
       },
     });
     // The engine does not know of what stands in line, and still it is to be told.
-    this.#drain();
+    this.turns.take();
   }
 
   /** Decides a send of which the engine does not know. */
   #decide(step: RawSendEvent): void {
-    this.#queue.push(() => this.#advance(step));
-    this.#drain();
+    this.turns.tell(() => this.#advance(step));
   }
 
-  /** Calls the engine; what it reports meanwhile is told when it has returned. */
-  #call(action: (raw: RawClient) => void): void {
-    if (this.#raw === null) return;
-    this.#calls++;
-    try {
-      action(this.#raw);
-    } catch (error) {
-      this.#queue.push(() => this.#crash(error));
-    } finally {
-      this.#calls--;
-    }
-    this.#drain();
+  /** @internal */
+  protected override changeOf({ type: _, ...change }: RawStateEvent<State>, at: number): StateChange {
+    return { ...change, at };
   }
 
-  #receive(json: string, borrowed: Encoded | undefined): void {
-    const event = JSON.parse(json) as RawEvent;
-    const payload = borrowed instanceof Uint8Array ? borrowed.slice() : borrowed;
-    // When, not when it is told.
-    const at = Date.now();
-    this.#queue.push(() => this.#handle(event, payload, at));
-    this.#drain();
+  /** @internal */
+  protected override changed(change: StateChange): string[] {
+    this.#impaired = change.impaired;
+    // A connection that is gone wants no fresh token, an attempt that is over none at all.
+    if (change.state === "connecting") this.#tokens.withdraw("refresh");
+    if (change.retryInMs !== null) this.#tokens.withdraw("connect");
+    return change.pending;
   }
 
-  #drain(): void {
-    if (this.#draining || this.#calls > 0) return;
-    this.#draining = true;
-    try {
-      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) next();
-    } finally {
-      this.#draining = false;
-    }
-  }
-
-  #handle(event: RawEvent, payload: Encoded | undefined, at: number): void {
-    if (this.#end !== null) return;
+  /** @internal */
+  protected override handle(event: RawEvent, payload: Encoded | undefined, at: number): void {
     switch (event.type) {
-      case "state": {
-        const { type: _, ...change } = event;
-        this.#attempt = change.attempt;
-        this.#change({ ...change, at });
-        break;
-      }
       case "session": {
         const { id, resumed } = event;
         const lost = resumed ? null : (this.#session ?? this.#keeper?.session ?? null);
         this.#session = id;
-        this.#emit("session", { id, resumed, lost }, this.#options.onsession);
+        this.tell("session", { id, resumed, lost }, this.#options.onsession);
         break;
       }
       case "carried":
@@ -462,7 +322,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
         this.#advance(event);
         break;
       case "message":
-        this.#deliver({ event: event.event, payload: decodePayload(payload), offset: event.offset } as Message<M>);
+        this.deliver({ event: event.event, payload: decodePayload(payload), offset: event.offset } as Message<M>);
         break;
       case "answer": {
         const send = this.#sends.get(event.handle);
@@ -491,30 +351,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
           ...(event.bytes === undefined ? {} : { bytes: event.bytes }),
         });
         break;
-      case "closed": {
-        const { type: _, ...info } = event;
-        this.#finish(info);
-        break;
-      }
     }
-  }
-
-  #change(change: StateChange): void {
-    this.#state = change.state;
-    this.#pending = change.pending;
-    this.#impaired = change.impaired;
-    // A connection that is gone wants no fresh token, an attempt that is over none at all.
-    if (change.state === "connecting") this.#tokens.withdraw("refresh");
-    if (change.retryInMs !== null) this.#tokens.withdraw("connect");
-    if (change.state !== "closed") {
-      this.#lastStage = change.state;
-      this.#lastPending = change.pending;
-    }
-    if (this.#isReady) {
-      this.#wasReady = true;
-      for (const waiting of this.#waiting.splice(0)) waiting.resolve();
-    }
-    this.#emit("statechange", change, this.#options.onstatechange);
   }
 
   #advance(step: RawSendEvent): void {
@@ -531,103 +368,20 @@ export class Client<M extends EventMapOf<M> = EventMap> extends TypedEventTarget
   #tellSend(send: Send, { code, message, service }: Partial<RawSendEvent> = {}): void {
     const { handle, event, state, id } = send;
     const why = { code: code ?? null, message: message ?? null, service: service ?? null };
-    this.#emit("sendstate", { handle, event, state, id, ...why }, this.#options.onsendstate);
+    this.tell("sendstate", { handle, event, state, id, ...why }, this.#options.onsendstate);
   }
 
-  #deliver(message: Message<M>): void {
-    if (this.#early !== null) {
-      if (this.#early.length === BUFFER_LIMIT) this.#early.shift();
-      this.#early.push(message);
-      return;
-    }
-    this.#emit("message", message, this.#options.onmessage);
-    for (const reader of this.#readers) {
-      if (reader.push(message)) continue;
-      this.#readers.delete(reader);
-      reader.fail(
-        new ReadywireError("messages were not read as fast as they came", {
-          stage: this.lastStage,
-          code: "slow_consumer",
-          retryable: true,
-          remedy: "Call messages() again and read faster, or use onmessage.",
-        }),
-      );
-    }
-  }
-
-  #emit<K extends keyof ClientEvents<M>>(
-    type: K,
-    detail: ClientEvents<M>[K],
-    callback?: (detail: ClientEvents<M>[K]) => void,
-  ): void {
-    callSafely(callback, detail);
-    this.dispatchEvent(new CustomEvent(type, { detail }));
-  }
-
-  /** The end, exactly once: everything that waits is settled before anyone is told. */
-  #finish(info: CloseInfo): void {
-    const previous = this.#state;
-    this.#end = info;
-    this.#state = "closed";
-    this.#unwatchPage();
+  /** @internal */
+  protected override settle(info: CloseInfo): void {
     this.#tokens.withdraw("connect");
     this.#tokens.withdraw("refresh");
     this.#keeper?.close();
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
-    const raw = this.#raw;
-    this.#raw = null;
     this.#line.clear();
-    // The engine is on the stack while it reports; it can only go after that.
-    queueMicrotask(() => raw?.free());
-
     const undecided = [...this.#sends.values()].filter((send) => !send.decided);
     for (const send of this.#sends.values()) send.close(info);
     this.#sends.clear();
     for (const subscription of this.#subscriptions.values()) subscription.close(info);
     this.#subscriptions.clear();
     for (const send of undecided) this.#tellSend(send, { code: "closed", message: info.reason });
-    for (const waiting of this.#waiting.splice(0)) waiting.reject(this.#endError(info));
-    for (const reader of this.#readers) endReader(reader, info);
-    this.#readers.clear();
-    this.#settleClosed();
-    if (previous !== "closed") {
-      this.#change({
-        state: "closed",
-        previous,
-        pending: info.pending,
-        impaired: [],
-        reason: info.reason,
-        connection: null,
-        attempt: this.#attempt,
-        handover: false,
-        at: Date.now(),
-        retryInMs: null,
-        code: info.code,
-      });
-    }
-    this.#emit("close", info);
   }
-
-  /** The engine itself failed, which is never the application's fault. */
-  #crash(error: unknown): void {
-    if (this.#end !== null) return;
-    this.#finish({
-      code: null,
-      reason: `the engine failed: ${String(error)}`,
-      clause: null,
-      stage: this.#lastStage,
-      pending: this.#lastPending,
-      retryable: true,
-      remedy: "Connect again, and report this as a bug of readywire.",
-    });
-  }
-
-  #endError(info: CloseInfo): ClosedError | ConnectError {
-    return this.#wasReady ? closedError(info) : connectError(info);
-  }
-}
-
-function endReader<T>(reader: BufferedIterator<T>, info: CloseInfo): void {
-  if (info.code === 1000) reader.end();
-  else reader.fail(closedError(info));
 }

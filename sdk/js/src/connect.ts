@@ -1,8 +1,9 @@
+import type { Reached } from "./base.js";
 import { Keeper } from "./carry.js";
 import { Client } from "./client.js";
 import { ConnectError, ReadywireError, describeStage } from "./errors.js";
 import type { Loader, RawClientConstructor } from "./raw.js";
-import type { ConnectOptions, EventMapOf, State } from "./types.js";
+import type { BaseOptions, ConnectOptions, EventMapOf } from "./types.js";
 
 /** `connect`, over whatever brings the wasm module. */
 export function connectWith<M extends EventMapOf<M>>(
@@ -24,18 +25,15 @@ export function connectWith<M extends EventMapOf<M>>(
 
 /** What an attempt needs of whichever client it is for. */
 interface Connecting {
-  readonly lastStage: State;
-  readonly lastPending: string[];
+  readonly last: Reached;
   close(options: { deadlineMs: number }): Promise<void>;
 }
-
-type AttemptOptions = Pick<ConnectOptions, "signal" | "readyTimeoutMs" | "resolveWhen" | "wasm">;
 
 /** Loads the module, opens a client, and waits until it is ready. */
 export async function connectThrough<C extends Connecting>(
   load: Loader,
   url: string | URL,
-  options: AttemptOptions,
+  options: BaseOptions,
   open: (constructor: RawClientConstructor, address: string) => C | Promise<C>,
   ready: (client: C) => Promise<void>,
 ): Promise<C> {
@@ -65,7 +63,7 @@ export async function connectThrough<C extends Connecting>(
   }
 }
 
-async function loadModule(load: Loader, options: AttemptOptions): Promise<RawClientConstructor> {
+async function loadModule(load: Loader, options: BaseOptions): Promise<RawClientConstructor> {
   try {
     return await load(options.wasm);
   } catch (error) {
@@ -108,8 +106,7 @@ async function unlessAborted<T>(
 
 function abortError(reason: unknown, client: Connecting | undefined): unknown {
   if ((reason as { name?: unknown } | undefined)?.name !== "TimeoutError") return reason;
-  const stage = client?.lastStage ?? "connecting";
-  const pending = client?.lastPending ?? [];
+  const { stage, pending }: Reached = client?.last ?? { stage: "connecting", pending: [] };
   return new ConnectError(`not ready in time: ${describeStage(stage, pending)}`, {
     stage,
     pending,

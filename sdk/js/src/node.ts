@@ -3,7 +3,8 @@
 import type { Client } from "./client.js";
 import { connectWith } from "./connect.js";
 import { connectExistingWith } from "./existing.js";
-import type { ExistingClient, ExistingOptions, UnconfirmedClient, UnconfirmedOptions } from "./existing.js";
+import type { ExistingClient, UnconfirmedClient } from "./existing.js";
+import type { ExistingOptions, UnconfirmedOptions } from "./existing-options.js";
 import { load } from "./load.node.js";
 import type { ConnectOptions, EventMap, EventMapOf } from "./types.js";
 

@@ -1,4 +1,4 @@
-import type { ConnectOptions, EventMapOf } from "./types.js";
+import type { BaseOptions, ConnectOptions, EventMapOf } from "./types.js";
 
 /** What the engine takes up of a client that is gone. */
 export interface CarriedEngine {
@@ -15,19 +15,26 @@ export function engineOptions<M extends EventMapOf<M>>(
 ): string {
   return JSON.stringify({
     helloAfterUpgrade: options.helloInUpgrade === false,
-    queueMessages: whole(options.queue?.messages),
-    queueBytes: whole(options.queue?.bytes),
-    queueMaxAgeMs: whole(options.queue?.maxAgeMs),
-    backoffFirstMs: whole(options.backoff?.firstMs),
-    backoffBaseMs: whole(options.backoff?.baseMs),
-    backoffCapMs: whole(options.backoff?.capMs),
-    connectTimeoutMs: whole(options.connectTimeoutMs),
+    ...waits(options),
     alternates: options.alternates,
     frames: options.onframe !== undefined,
     carries: carried !== null,
     carried: carried?.state ?? undefined,
     carriedAnswers: carried?.answers,
   });
+}
+
+/** How long and for how much it waits, at every server. */
+export function waits({ queue, backoff, connectTimeoutMs }: BaseOptions): Record<string, number | undefined> {
+  return {
+    queueMessages: whole(queue?.messages),
+    queueBytes: whole(queue?.bytes),
+    queueMaxAgeMs: whole(queue?.maxAgeMs),
+    backoffFirstMs: whole(backoff?.firstMs),
+    backoffBaseMs: whole(backoff?.baseMs),
+    backoffCapMs: whole(backoff?.capMs),
+    connectTimeoutMs: whole(connectTimeoutMs),
+  };
 }
 
 /** What is negative or no number counts as left out; infinity is the largest number that can be told. */

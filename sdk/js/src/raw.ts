@@ -75,20 +75,8 @@ export type RawClientConstructor = new (
 export type Loader = (source: WasmSource | undefined) => Promise<RawClientConstructor>;
 
 /** What `onEvent` is told, as parsed from its first argument. */
-export type RawEvent =
-  | {
-      type: "state";
-      state: State;
-      previous: State;
-      pending: string[];
-      impaired: string[];
-      reason: string | null;
-      connection: string | null;
-      attempt: number;
-      handover: boolean;
-      retryInMs: number | null;
-      code: number | null;
-    }
+export type RawEvent<S extends string = State> =
+  | RawStateEvent<S>
   | { type: "session"; id: string; resumed: boolean }
   /** Store this in place of what was stored before; null: there is nothing to take up any more. */
   | { type: "carried"; state: string | null }
@@ -109,6 +97,20 @@ export type RawEvent =
   /** Tokens and all: not to be shown as it is. */
   | { type: "frame"; direction: "in" | "out"; text: string; bytes?: number }
   | RawClosedEvent;
+
+export interface RawStateEvent<S extends string> {
+  type: "state";
+  state: S;
+  previous: S;
+  pending: string[];
+  impaired: string[];
+  reason: string | null;
+  connection: string | null;
+  attempt: number;
+  handover: boolean;
+  retryInMs: number | null;
+  code: number | null;
+}
 
 export interface RawSendEvent {
   type: "send";

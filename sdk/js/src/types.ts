@@ -195,14 +195,23 @@ export interface CloseInfo {
   readonly remedy: string;
 }
 
-/** The events of a client; what each carries is in `event.detail`. */
-export interface ClientEvents<M extends EventMapOf<M> = EventMap> {
-  statechange: StateChange;
-  message: Message<M>;
-  sendstate: SendChange;
-  session: SessionChange;
+/** The events of every client; what each carries is in `event.detail`. */
+export interface BaseEvents<In, Change> {
+  statechange: Change;
+  message: In;
   close: CloseInfo;
 }
+
+/** What only a server that speaks the protocol can tell. */
+export interface SessionEvents {
+  sendstate: SendChange;
+  session: SessionChange;
+}
+
+/** The events of a client; what each carries is in `event.detail`. */
+export interface ClientEvents<M extends EventMapOf<M> = EventMap>
+  extends BaseEvents<Message<M>, StateChange>,
+    SessionEvents {}
 
 /** What a token is wanted for: an attempt to connect, or a living connection whose token is about to end. */
 export type TokenReason = "connect" | "refresh";
@@ -223,12 +232,34 @@ export type Credential = string | { readonly ticket: string } | null;
  */
 export type TokenProvider = (request: TokenRequest) => Credential | Promise<Credential>;
 
-export interface ConnectOptions<M extends EventMapOf<M> = EventMap> {
-  /** Asked before each attempt to connect, and for a fresh token before the one in force ends. */
-  token?: TokenProvider;
-  /** Gives `connect()` up, and closes the client once it is connected. To bound only the wait use `readyTimeoutMs`. */
+/** What can be chosen whatever the server speaks. */
+export interface BaseOptions {
+  /** Gives the call up, and closes the client once it is connected. To bound only the wait use `readyTimeoutMs`. */
   signal?: AbortSignal;
   /** As the event of the same name, but in place before anything can happen. */
+  onclose?: (info: CloseInfo) => void;
+  /** What may wait for the server to be ready. Default: 256 messages, 1 MiB, 30 s. */
+  queue?: { messages?: number; bytes?: number; maxAgeMs?: number };
+  /** How long to wait between attempts, at random below a bound that doubles. */
+  backoff?: { firstMs?: number; baseMs?: number; capMs?: number };
+  /** How long the token, or the opening, and the socket may take, per attempt. Default: 10 s. */
+  connectTimeoutMs?: number;
+  /**
+   * How long the call may take in all, however many attempts that is; then it rejects, naming the last stage. Default: as
+   * long as a retry can help.
+   */
+  readyTimeoutMs?: number;
+  /** Where the wasm module is, if not beside the script. */
+  wasm?: WasmSource;
+  /** `dialling`: give the client at once, so that one can type before the server is ready. Default: `ready`. */
+  resolveWhen?: "ready" | "dialling";
+}
+
+/** How to use a server that speaks the protocol. */
+export interface ConnectOptions<M extends EventMapOf<M> = EventMap> extends BaseOptions {
+  /** Asked before each attempt to connect, and for a fresh token before the one in force ends. */
+  token?: TokenProvider;
+  /** As the events of the same names, but in place before anything can happen. */
   onstatechange?: (change: StateChange) => void;
   onmessage?: (message: Message<M>) => void;
   onsendstate?: (send: SendChange) => void;
@@ -237,17 +268,6 @@ export interface ConnectOptions<M extends EventMapOf<M> = EventMap> {
   onframe?: (frame: Frame) => void;
   /** Whether the hello rides in the upgrade, which saves a round trip. Default: true. */
   helloInUpgrade?: boolean;
-  /** What may wait for the server to be ready. Default: 256 messages, 1 MiB, 30 s. */
-  queue?: { messages?: number; bytes?: number; maxAgeMs?: number };
-  /** How long to wait between attempts, at random below a bound that doubles. */
-  backoff?: { firstMs?: number; baseMs?: number; capMs?: number };
-  /** How long the token and the socket may take, per attempt. Default: 10 s. */
-  connectTimeoutMs?: number;
-  /**
-   * How long `connect()` may take in all, however many attempts that is; then it rejects, naming the last stage.
-   * Default: as long as a retry can help.
-   */
-  readyTimeoutMs?: number;
   /**
    * Further hosts, by name or address and without a port, to which a server that goes away may send this client, and
    * its token with it. Default: only the host of the address that it is given.
@@ -260,10 +280,6 @@ export interface ConnectOptions<M extends EventMapOf<M> = EventMap> {
    * its own. No effect where there are no pages. Default: a reload begins a new session.
    */
   carryOver?: string;
-  /** Where the wasm module is, if not beside the script. */
-  wasm?: WasmSource;
-  /** `dialling`: give the client at once, so that one can type before the server is ready. Default: `ready`. */
-  resolveWhen?: "ready" | "dialling";
 }
 
 export interface SendOptions {

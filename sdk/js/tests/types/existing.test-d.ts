@@ -14,6 +14,15 @@ interface Out {
 }
 
 export async function typed(): Promise<void> {
+  {
+    await using closing = await connectExisting("wss://example.org/chat", { onclose: ({ code }) => same<typeof code, number | null>(true) });
+    closing.addEventListener("statechange", ({ detail }) => same<typeof detail.state, "connecting" | "unconfirmed" | "closed">(true));
+    closing.addEventListener("message", ({ detail }) => same<typeof detail, string>(true));
+    // @ts-expect-error: such a server tells nothing of sends
+    closing.addEventListener("sendstate", () => {});
+    // @ts-expect-error: made by connectExisting() alone
+    new (closing.constructor as typeof UnconfirmedClient)();
+  }
   const client = await connectExisting<In, Out>("wss://example.org/graphql", {
     protocols: ["graphql-transport-ws"],
     opening: async () => [{ type: "connection_init" }],

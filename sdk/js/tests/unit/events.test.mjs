@@ -35,6 +35,14 @@ test("closed is told once, whether or not the engine tells it as a state as well
   }
 });
 
+test("the end comes to the option too, behind everything else", async () => {
+  const told = [];
+  const { client, engine } = await ready({ onclose: ({ code, reason }) => told.push([code, reason, client.state]) });
+  client.addEventListener("statechange", ({ detail }) => told.push(detail.state));
+  engine.closed({ code: 4001, reason: "no" });
+  assert.deepEqual(told, ["closed", [4001, "no", "closed"]]);
+});
+
 test("frames come to whoever looks", async () => {
   const frames = [];
   const { engine } = await dial({ onframe: (frame) => frames.push(frame) });

@@ -97,7 +97,21 @@ test("ready() is per connection; without a rule there is none, and the state is 
   plain.engine.state("unconfirmed");
   assert.equal(plain.client.state, "unconfirmed");
   assert.equal(plain.client.ready, undefined);
-  assert.equal(plain.client.lastStage, "connecting", "nothing was ever confirmed");
+  assert.equal(plain.client.last.stage, "connecting", "nothing was ever confirmed");
+});
+
+test("await using closes, and closing settles whatever waits", async () => {
+  const { client, engine } = await connecting({ readyWhen: () => true });
+  engine.sendText = () => {};
+  const waiting = [client.ready(), client.send("a")];
+  for (const promise of waiting) promise.catch(() => {});
+  engine.onClose = () =>
+    engine.report({ type: "closed", code: 1000, reason: "", clause: null, stage: "connecting", pending: [], retryable: false, remedy: "" });
+  await client[Symbol.asyncDispose]();
+  assert.deepEqual([client.state, engine.freed], ["closed", true]);
+  await assert.rejects(waiting[0], { name: "ConnectError" });
+  await assert.rejects(waiting[1], { name: "ClosedError" });
+  for await (const message of client.messages()) assert.fail(message);
 });
 
 test("messages come as they are, or decoded, and early ones are kept for the first who listens", async () => {
