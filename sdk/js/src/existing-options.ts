@@ -40,8 +40,11 @@ export type ExistingEvents<In, S extends string> = BaseEvents<In, ExistingStateC
 export interface UnconfirmedOptions<In = string, Out = string> extends BaseOptions {
   /** Its subprotocols; it has to select one of them. Default: none is offered. */
   protocols?: string[];
-  /** Asked before each attempt for the messages that the connection begins with, so that tokens are fresh. */
-  opening?: () => Out[] | Promise<Out[]>;
+  /**
+   * Asked before each attempt for the messages that the connection begins with, so that tokens are fresh. What a message is
+   * says `encode`, not these few.
+   */
+  opening?: () => NoInfer<Out>[] | Promise<NoInfer<Out>[]>;
   /** Whether this end is for good. Default: never; the client comes back after each. */
   stopWhen?: (code: number, reason: string) => boolean;
   /** A message as text. Default: it is text. */

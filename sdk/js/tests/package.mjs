@@ -6,13 +6,14 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "vite";
 import { startPacked } from "./packed.mjs";
+import { compilable } from "./snippets.mjs";
 
 const run = promisify(execFile);
 const sdk = fileURLToPath(new URL("..", import.meta.url));
@@ -78,12 +79,26 @@ test("the tarball holds what it should, and nothing else", async () => {
   }
 });
 
+/** Has the compiler judge a file of the project, as users would. */
+async function compile(file, ...resolution) {
+  const options = ["--strict", "--noEmit", "--target", "es2022", "--lib", "es2022,dom,dom.iterable", "--types", "", ...resolution];
+  await run(join(sdk, "node_modules/.bin/tsc"), [...options, file], { cwd: project }).catch((error) => {
+    throw new Error(error.stdout);
+  });
+}
+
 test("the packed types serve a project, with either way to resolve modules", DEADLINE, async () => {
-  for (const resolution of [["--module", "nodenext"], ["--module", "esnext", "--moduleResolution", "bundler"]]) {
-    const options = ["--strict", "--noEmit", "--target", "es2022", "--lib", "es2022,dom,dom.iterable", "--types", "", ...resolution];
-    await run(join(sdk, "node_modules/.bin/tsc"), [...options, "typed.ts"], { cwd: project }).catch((error) => {
-      throw new Error(error.stdout);
-    });
+  await compile("typed.ts", "--module", "nodenext");
+  await compile("typed.ts", "--module", "esnext", "--moduleResolution", "bundler");
+});
+
+test("what the pages show compiles against the package", DEADLINE, async () => {
+  const pages = { packed: join(project, "node_modules/readywire/README.md"), project: join(sdk, "../../README.md") };
+  for (const [name, page] of Object.entries(pages)) {
+    const { count, source } = compilable(await readFile(page, "utf8"));
+    assert.ok(count >= 2, `${page} shows ${count} snippets`);
+    await writeFile(join(project, `${name}.ts`), source);
+    await compile(`${name}.ts`, "--module", "nodenext");
   }
 });
 

@@ -39,6 +39,16 @@ export async function typed(): Promise<void> {
   // @ts-expect-error: a message of another shape
   await client.send("subscribe");
 
+  // What `encode` takes is what can be sent, whatever the connection begins with.
+  const inferred = await connectExisting("wss://example.org/graphql", {
+    opening: () => [{ type: "connection_init" }],
+    encode: (message: { type: string; id?: string }) => JSON.stringify(message),
+    decode: (text): In => JSON.parse(text) as In,
+    readyWhen: (message) => message.type === "connection_ack",
+  });
+  await inferred.send({ type: "subscribe", id: "1" });
+  for await (const message of inferred.messages()) same<typeof message, In>(true);
+
   const unconfirmed = await connectExisting("wss://example.org/chat");
   same<typeof unconfirmed, UnconfirmedClient>(true);
   same<typeof unconfirmed.state, "connecting" | "unconfirmed" | "closed">(true);
