@@ -1,41 +1,39 @@
 //! One client at a server that does not speak the protocol, as the suite then is.
 
 use crate::options;
-use crate::run::{Reports, Token, asked, provide, send_options, text};
+use crate::orders::{Orders, Run, text};
+use crate::reports::Reports;
 use futures::{FutureExt, Stream, StreamExt};
-use readywire::existing::{self, Client, Options, Writing, Written};
-use readywire::{ConnectError, SendError};
+use readywire::existing::{self, Client, Options, Texts, Writing};
+use readywire::{End, States};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Makes a client as ordered, and serves it to its end, or to the end of its orders.
-pub(crate) async fn run(order: Value, orders: UnboundedReceiver<Value>, reports: Reports) {
+pub(crate) async fn run(order: Value, orders: Orders) {
     let how = &order["existing"];
     match how["ready"].as_str().map(str::to_owned) {
         Some(ready) => {
             let rule = move |message: &str| {
                 serde_json::from_str::<Value>(message).is_ok_and(|message| message["type"] == ready.as_str())
             };
-            serve(&order, Options::ready_when(rule), orders, reports).await;
+            serve(&order, Options::ready_when(rule), orders).await;
         }
-        None => serve(&order, Options::unconfirmed(), orders, reports).await,
+        None => serve(&order, Options::unconfirmed(), orders).await,
     }
 }
 
-async fn serve<R: 'static>(order: &Value, options: Options<R>, mut orders: UnboundedReceiver<Value>, reports: Reports) {
+async fn serve<R: 'static>(order: &Value, options: Options<R>, orders: Orders) {
     let (how, given) = (&order["existing"], &order["options"]);
-    let token = Arc::new(Mutex::new(Token::Give(text(&order["token"]))));
     let protocols = how["protocols"].as_array().into_iter().flatten().map(text);
     let mut options = protocols.fold(options, Options::protocol);
     if how["opening"] == true {
-        let (token, reports) = (token.clone(), reports.clone());
+        let provider = orders.provider.clone();
         options = options.opening(move || {
-            let token = asked(&token, &reports, "connect");
+            let token = provider.ask("connect");
             async move { Ok(vec![json!({ "type": "init", "token": token.await? }).to_string()]) }
         });
     }
@@ -45,95 +43,75 @@ async fn serve<R: 'static>(order: &Value, options: Options<R>, mut orders: Unbou
         .close_deadline(options::close_deadline(given))
         .tuned(|config| options::tune(config, given));
     let url = text(&order["url"]);
-    let mut connecting = pin!(existing::connect(&url, options));
-    // An application cannot do anything with a client before it has it.
-    let mut waiting = Vec::new();
-    let client = loop {
-        tokio::select! {
-            order = orders.recv() => match order {
-                None => return,
-                Some(order) if order["op"] == "token" => provide(&token, &order),
-                Some(order) if order["op"] == "sync" && waiting.is_empty() => reports.tell("synced", json!({})),
-                Some(order) => waiting.push(order),
-            },
-            result = &mut connecting => match result {
-                Ok(client) => break client,
-                Err(ConnectError::Closed(end)) => return reports.closed(&end),
-                Err(error) => return reports.trouble(&error.to_string()),
-            },
+    orders.serve(existing::connect(&url, options), Running::new).await;
+}
+
+struct Running<R> {
+    messages: Texts,
+    states: States,
+    closed: Option<Pin<Box<dyn Future<Output = Option<End>> + Send>>>,
+    sends: BTreeMap<u64, Writing>,
+    client: Client<R>,
+    reports: Reports,
+}
+
+impl<R: 'static> Running<R> {
+    fn new(client: Client<R>, reports: Reports) -> Self {
+        let closed = client.clone();
+        Self {
+            messages: client.messages(),
+            states: client.states(),
+            closed: Some(Box::pin(async move { closed.closed().await })),
+            sends: BTreeMap::new(),
+            client,
+            reports,
         }
-    };
-    let (mut states, mut messages) = (client.states(), client.messages());
-    let mut closed = Some(Box::pin({
-        let client = client.clone();
-        async move { client.closed().await }
-    }));
-    let mut sends: BTreeMap<u64, Writing> = BTreeMap::new();
-    for order in waiting {
-        obey(&client, &mut sends, &order, &reports);
     }
-    let mut poll = |sends: &mut BTreeMap<u64, Writing>, context: &mut Context<'_>| {
-        sends.retain(|handle, sending| match sending.poll_unpin(context) {
+}
+
+impl<R: 'static> Run for Running<R> {
+    fn obey(&mut self, order: &Value) {
+        let handle = order["handle"].as_u64().unwrap_or_default();
+        match order["op"].as_str().unwrap_or_default() {
+            "send" => {
+                let writing = self.client.send_with(text(&order["text"]), options::of_send(order));
+                self.sends.insert(handle, writing);
+            }
+            "abandon" => {
+                if let Some(sending) = self.sends.get(&handle) {
+                    self.client.abandon(sending);
+                }
+            }
+            "wake" => self.client.wake(),
+            "sync" => self.reports.tell("synced", json!({})),
+            "close" => {
+                let client = self.client.clone();
+                tokio::spawn(async move { client.close().await });
+            }
+            other => self.reports.trouble(&format!("there is no order `{other}`")),
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) {
+        let reports = &self.reports;
+        self.sends.retain(|handle, sending| match sending.poll_unpin(context) {
             Poll::Ready(result) => {
-                outcome(&reports, *handle, &result);
+                reports.outcome(*handle, "written", &result);
                 false
             }
             Poll::Pending => true,
         });
-        while let Poll::Ready(Some(Ok(message))) = Pin::new(&mut messages).poll_next(context) {
+        while let Poll::Ready(Some(Ok(message))) = Pin::new(&mut self.messages).poll_next(context) {
             reports.tell("message", json!({ "text": message }));
         }
-        while let Poll::Ready(Some(change)) = states.poll_next_unpin(context) {
+        while let Poll::Ready(Some(change)) = self.states.poll_next_unpin(context) {
             reports.state(&change);
         }
-        if let Some(Poll::Ready(end)) = closed.as_mut().map(|closed| closed.poll_unpin(context)) {
-            closed = None;
+        if let Some(Poll::Ready(end)) = self.closed.as_mut().map(|closed| closed.poll_unpin(context)) {
+            self.closed = None;
             if let Some(end) = end {
                 reports.closed(&end);
             }
         }
-        Poll::<()>::Pending
-    };
-    loop {
-        tokio::select! {
-            biased;
-            order = orders.recv() => match order {
-                None => return,
-                Some(order) if order["op"] == "token" => provide(&token, &order),
-                Some(order) => obey(&client, &mut sends, &order, &reports),
-            },
-            () = poll_fn(|context| poll(&mut sends, context)) => {}
-        }
     }
-}
-
-fn obey<R: 'static>(client: &Client<R>, sends: &mut BTreeMap<u64, Writing>, order: &Value, reports: &Reports) {
-    let handle = order["handle"].as_u64().unwrap_or_default();
-    match order["op"].as_str().unwrap_or_default() {
-        "send" => drop(sends.insert(handle, client.send_with(text(&order["text"]), send_options(order)))),
-        "abandon" => {
-            if let Some(sending) = sends.get(&handle) {
-                client.abandon(sending);
-            }
-        }
-        "wake" => client.wake(),
-        "sync" => reports.tell("synced", json!({})),
-        "close" => {
-            let client = client.clone();
-            tokio::spawn(async move { client.close().await });
-        }
-        other => reports.trouble(&format!("there is no order `{other}`")),
-    }
-}
-
-fn outcome(reports: &Reports, handle: u64, result: &Result<Written, SendError>) {
-    let (outcome, code) = match result {
-        Ok(_) => ("written", None),
-        Err(SendError::NotReady { .. }) => ("refused", Some("not_ready")),
-        Err(SendError::Refused { code, .. }) => ("refused", Some(code.as_str())),
-        Err(SendError::Expired) => ("expired", None),
-        Err(SendError::Unknown { code }) => ("unknown", Some(code.as_str())),
-        Err(error) => return reports.trouble(&error.to_string()),
-    };
-    reports.tell("outcome", json!({ "handle": handle, "outcome": outcome, "code": code }));
 }

@@ -5,10 +5,13 @@
 mod existing;
 mod log;
 mod options;
-mod run;
+mod orders;
+mod reports;
+mod session;
 
 pub use log::report_logs;
 
+use orders::Orders;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -34,12 +37,13 @@ pub async fn serve(mut orders: UnboundedReceiver<String>, reports: UnboundedSend
             Some("end") => drop(runs.remove(id)),
             Some("connect") => {
                 let (sender, receiver) = mpsc::unbounded_channel();
-                let reports = run::Reports::new(id, reports.clone());
+                let reports = reports::Reports::new(id, reports.clone());
                 runs.insert(id.to_owned(), sender);
+                let orders = Orders::behind(&order, receiver, reports);
                 if order["existing"].is_object() {
-                    tokio::spawn(existing::run(order, receiver, reports));
+                    tokio::spawn(existing::run(order, orders));
                 } else {
-                    tokio::spawn(run::run(order, receiver, reports));
+                    tokio::spawn(session::run(order, orders));
                 }
             }
             _ => {

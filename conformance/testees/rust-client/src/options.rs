@@ -1,6 +1,6 @@
 //! What a client is made with.
 
-use readywire::Options;
+use readywire::{Options, SendOptions};
 use readywire_protocol::config::ClientConfig;
 use serde_json::Value;
 use std::time::Duration;
@@ -40,6 +40,21 @@ pub(crate) fn of(order: &Value) -> Options {
         Some(rides) => options.hello_in_upgrade(rides),
         None => options,
     }
+}
+
+/// The options of an order to send.
+pub(crate) fn of_send(order: &Value) -> SendOptions {
+    let mut options = SendOptions::new();
+    if order["policy"] == "fail_fast" {
+        options = options.fail_fast();
+    }
+    if let Some(age) = order["expire_after_ms"].as_u64() {
+        options = options.expire_after(Duration::from_millis(age));
+    }
+    if let Some(key) = order["key"].as_str() {
+        options = options.key(key);
+    }
+    options
 }
 
 /// How long `close` waits.

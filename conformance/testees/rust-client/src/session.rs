@@ -1,196 +1,31 @@
-//! One client: does what is ordered, and reports everything that it is told.
+//! One client at a server that speaks the protocol: does what is ordered, and reports everything that it is told.
 
 use crate::options;
+use crate::orders::{Orders, Run, text};
+use crate::reports::{Reports, told};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{FutureExt, Stream, StreamExt};
 use readywire::{
-    Acknowledged, Answer, AnswerError, Bytes, Client, ConnectError, Credential, End, Messages, Payload, Position,
-    SendChange, SendChanges, SendError, SendOptions, SendState, Sending, StateChange, States, Subscription,
-    SubscriptionError, TokenFailure, TokenReason, TopicEvent, connect,
+    Answer, AnswerError, Bytes, Client, Credential, End, Messages, Payload, Position, SendChange, SendChanges,
+    SendState, Sending, States, Subscription, SubscriptionError, TokenReason, TopicEvent, connect,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::future::{Future, pending, poll_fn};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-
-/// Where one run's reports go.
-#[derive(Clone)]
-pub(crate) struct Reports {
-    run: String,
-    lines: UnboundedSender<String>,
-}
-
-impl Reports {
-    pub(crate) fn new(run: &str, lines: UnboundedSender<String>) -> Self {
-        Self { run: run.to_owned(), lines }
-    }
-
-    pub(crate) fn tell(&self, on: &str, mut report: Value) {
-        report["run"] = json!(self.run);
-        report["on"] = json!(on);
-        let _ = self.lines.send(report.to_string());
-    }
-
-    pub(crate) fn trouble(&self, why: &str) {
-        self.tell("trouble", json!({ "why": why }));
-    }
-
-    pub(crate) fn closed(&self, end: &End) {
-        self.tell(
-            "closed",
-            json!({
-                "code": end.code,
-                "reason": end.reason,
-                "clause": end.clause,
-                "stage": end.last_state().name(),
-                "pending": end.pending,
-                "retryable": ConnectError::Closed(end.clone()).retryable(),
-            }),
-        );
-    }
-
-    pub(crate) fn state(&self, change: &StateChange) {
-        self.tell(
-            "state",
-            json!({
-                "state": change.state.name(),
-                "pending": change.pending,
-                "impaired": change.impaired,
-                "attempt": change.attempt,
-                "code": change.code,
-            }),
-        );
-    }
-
-    fn outcome(&self, handle: u64, result: &Result<Acknowledged, SendError>) {
-        let (outcome, code) = match result {
-            Ok(_) => ("acknowledged", None),
-            Err(SendError::NotReady { .. }) => ("refused", Some("not_ready")),
-            Err(SendError::Refused { code, .. }) => ("refused", Some(code.as_str())),
-            Err(SendError::Expired) => ("expired", None),
-            Err(SendError::Unknown { code }) => ("unknown", Some(code.as_str())),
-            Err(error) => return self.trouble(&error.to_string()),
-        };
-        self.tell("outcome", json!({ "handle": handle, "outcome": outcome, "code": code }));
-    }
-
-    fn failed(&self, handle: u64, error: &AnswerError) {
-        let code = match error {
-            AnswerError::Send(error) => return self.outcome(handle, &Err(error.clone())),
-            AnswerError::Failed { code, .. } => code,
-            AnswerError::SlowConsumer => "slow_consumer",
-            AnswerError::Empty => "empty",
-            error => return self.trouble(&error.to_string()),
-        };
-        self.tell("answer", json!({ "handle": handle, "end": true, "error": code }));
-    }
-}
-
-/// What the provider does when it is asked for a token.
-#[derive(Clone)]
-pub(crate) enum Token {
-    Give(String),
-    Fail(TokenFailure),
-    Keep,
-}
 
 /// Makes a client as ordered, and serves it to its end, or to the end of its orders.
-pub(crate) async fn run(order: Value, mut orders: UnboundedReceiver<Value>, reports: Reports) {
-    let token = Arc::new(Mutex::new(Token::Give(text(&order["token"]))));
-    let options = options::of(&order).credential({
-        let (token, reports) = (token.clone(), reports.clone());
-        move |reason| {
-            let reason = if reason == TokenReason::Refresh { "refresh" } else { "connect" };
-            let token = asked(&token, &reports, reason);
-            async move { token.await.map(Credential::Bearer) }
-        }
+pub(crate) async fn run(order: Value, orders: Orders) {
+    let provider = orders.provider.clone();
+    let options = options::of(&order).credential(move |reason| {
+        let token = provider.ask(if reason == TokenReason::Refresh { "refresh" } else { "connect" });
+        async move { token.await.map(Credential::Bearer) }
     });
     let url = text(&order["url"]);
-    let mut connecting = pin!(connect(&url, options));
-    // An application cannot do anything with a client before it has it.
-    let mut waiting = Vec::new();
-    let client = loop {
-        tokio::select! {
-            order = orders.recv() => match order {
-                None => return,
-                Some(order) if order["op"] == "token" => provide(&token, &order),
-                Some(order) if order["op"] == "sync" && waiting.is_empty() => reports.tell("synced", json!({})),
-                Some(order) => waiting.push(order),
-            },
-            result = &mut connecting => match result {
-                Ok(client) => break client,
-                Err(ConnectError::Closed(end)) => return reports.closed(&end),
-                Err(error) => return reports.trouble(&error.to_string()),
-            },
-        }
-    };
-    let mut running = Running {
-        messages: client.messages(),
-        reads: order["options"]["read_messages"] != false,
-        states: client.states(),
-        changes: client.sends(),
-        handles: BTreeMap::new(),
-        closed: Some(Box::pin({
-            let client = client.clone();
-            async move { client.closed().await }
-        })),
-        closing: None,
-        sends: BTreeMap::new(),
-        answers: BTreeMap::new(),
-        topics: BTreeMap::new(),
-        requests: BTreeMap::new(),
-        client,
-        reports,
-    };
-    for order in waiting {
-        running.obey(&order);
-    }
-    loop {
-        tokio::select! {
-            biased;
-            order = orders.recv() => match order {
-                None => return,
-                Some(order) if order["op"] == "token" => provide(&token, &order),
-                Some(order) => running.obey(&order),
-            },
-            () = poll_fn(|context| running.poll(context)) => {}
-        }
-    }
-}
-
-/// What the provider gives when it is asked.
-pub(crate) fn asked(
-    token: &Mutex<Token>,
-    reports: &Reports,
-    reason: &str,
-) -> impl Future<Output = Result<String, TokenFailure>> + use<> {
-    reports.tell("token", json!({ "reason": reason }));
-    let token = token.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    async move {
-        match token {
-            Token::Give(token) => Ok(token),
-            Token::Fail(failure) => Err(failure),
-            Token::Keep => pending().await,
-        }
-    }
-}
-
-pub(crate) fn provide(token: &Mutex<Token>, order: &Value) {
-    let next = match (&order["token"], &order["fail"]) {
-        (Value::String(token), _) => Token::Give(token.clone()),
-        (_, Value::String(why)) => Token::Fail(TokenFailure { message: why.clone(), fatal: order["final"] == true }),
-        _ => Token::Keep,
-    };
-    *token.lock().unwrap_or_else(PoisonError::into_inner) = next;
-}
-
-pub(crate) fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+    let reads = order["options"]["read_messages"] != false;
+    orders.serve(connect(&url, options), |client, reports| Running::new(client, reports, reads)).await;
 }
 
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -216,6 +51,29 @@ struct Running {
 }
 
 impl Running {
+    fn new(client: Client, reports: Reports, reads: bool) -> Self {
+        Self {
+            messages: client.messages(),
+            reads,
+            states: client.states(),
+            changes: client.sends(),
+            handles: BTreeMap::new(),
+            closed: Some(Box::pin({
+                let client = client.clone();
+                async move { client.closed().await }
+            })),
+            closing: None,
+            sends: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            client,
+            reports,
+        }
+    }
+}
+
+impl Run for Running {
     fn obey(&mut self, order: &Value) {
         let handle = order["handle"].as_u64().unwrap_or_default();
         let event = text(&order["event"]);
@@ -223,7 +81,7 @@ impl Running {
         let bytes = order["payload_base64"].as_str().and_then(|text| STANDARD.decode(text).ok()).map(Bytes::from);
         match order["op"].as_str().unwrap_or_default() {
             "send" => {
-                let options = send_options(order);
+                let options = options::of_send(order);
                 let sending = match (&bytes, order["topic"].as_str()) {
                     (_, Some(topic)) => self.client.publish_with(topic, &event, payload, options),
                     (Some(bytes), None) => self.client.send_with(&event, bytes.clone(), options),
@@ -233,7 +91,7 @@ impl Running {
                 self.sends.insert(handle, sending);
             }
             "stream" => {
-                let options = send_options(order);
+                let options = options::of_send(order);
                 let answer = match &bytes {
                     Some(bytes) => self.client.stream_with(&event, bytes.clone(), options),
                     None => self.client.stream_with(&event, payload, options),
@@ -293,8 +151,7 @@ impl Running {
         }
     }
 
-    /// Reports what there is, in the order in which an application has to be told: the end after everything else.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, context: &mut Context<'_>) {
         if let Some(closing) = &mut self.closing
             && closing.poll_unpin(context).is_ready()
         {
@@ -303,7 +160,7 @@ impl Running {
         let reports = &self.reports;
         self.sends.retain(|handle, sending| match sending.poll_unpin(context) {
             Poll::Ready(result) => {
-                reports.outcome(*handle, &result);
+                reports.outcome(*handle, "acknowledged", &result);
                 false
             }
             Poll::Pending => true,
@@ -358,7 +215,6 @@ impl Running {
                 }
             }
         }
-        Poll::Pending
     }
 }
 
@@ -416,27 +272,4 @@ fn read(reports: &Reports, handle: u64, answer: &mut Answer<Payload>, context: &
             }
         }
     }
-}
-
-/// A report with this payload in it.
-fn told(payload: &Payload, mut report: Value) -> Value {
-    match payload {
-        Payload::Json(text) => report["payload"] = serde_json::from_str(text).unwrap_or_default(),
-        Payload::Bytes(bytes) => report["payload_base64"] = json!(STANDARD.encode(bytes)),
-    }
-    report
-}
-
-pub(crate) fn send_options(order: &Value) -> SendOptions {
-    let mut options = SendOptions::new();
-    if order["policy"] == "fail_fast" {
-        options = options.fail_fast();
-    }
-    if let Some(age) = order["expire_after_ms"].as_u64() {
-        options = options.expire_after(Duration::from_millis(age));
-    }
-    if let Some(key) = order["key"].as_str() {
-        options = options.key(key);
-    }
-    options
 }
