@@ -427,7 +427,7 @@ fn words(step: &Step) -> String {
         Step::Closed(closed) => {
             format!("expect a close with {}", closed.codes.iter().map(u16::to_string).collect::<Vec<_>>().join(" or "))
         }
-        Step::Silence(_) => "ping, and expect nothing before the pong".to_owned(),
+        Step::Silence(_) => "ping twice, and expect nothing but the pongs".to_owned(),
         Step::ControlPing(_) => "write a ping of the WebSocket itself".to_owned(),
         Step::Token(another) => format!("get a token of `{}`", another.subject),
         Step::Mute(_) => "answer no ping".to_owned(),
