@@ -332,12 +332,6 @@ impl Sessions {
         self.sessions.keys().map(String::as_str)
     }
 
-    /// How many messages wait in a session's inbox, delivered or not, and their bytes; `None` if there is no such session.
-    pub fn waiting(&self, id: &str) -> Option<(u64, u64)> {
-        let session = self.sessions.get(id)?;
-        Some((session.inbox.len() as u64, session.inbox_bytes))
-    }
-
     /// The connection that has the session.
     pub fn owner(&self, id: &str) -> Option<u64> {
         self.sessions.get(id)?.owner

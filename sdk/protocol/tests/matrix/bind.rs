@@ -219,3 +219,13 @@ fn a_subject_has_so_many_sessions_and_the_one_detached_longest_goes() {
     assert!(log.bind("alice", 7, Some(6), Some(&resume("s-6", 1))).expect("bound").resumed);
     assert_eq!(log.sessions.of_subject("alice").count(), 4, "a resume needs no room");
 }
+
+#[test]
+fn sessions_are_counted() {
+    let mut log = Log::new(ServerConfig::default());
+    assert!(log.sessions.is_empty());
+    for owner in 1..=3 {
+        log.bind("alice", owner, None, None).expect("a session");
+    }
+    assert_eq!((log.sessions.len(), log.sessions.is_empty()), (3, false));
+}

@@ -152,3 +152,17 @@ fn a_connection_that_is_known_to_be_over_only_later_is_to_blame_as_well() {
     assert!(!log.clone().bind("alice", 5, Some(4), Some(&resume("s-1", 4))).expect("a session").resumed);
     assert!(log.bind("alice", 5, Some(4), Some(&held)).expect("bound").resumed, "unless the client has got over it");
 }
+
+#[test]
+fn what_was_taken_makes_room() {
+    let config = ServerConfig { inbox: Window { messages: 9, bytes: 100 }, ..ServerConfig::default() };
+    let mut log = Log::new(config);
+    log.bind("alice", 1, None, None).expect("a session");
+    for offset in 1..=3 {
+        assert_eq!(log.sessions.append("s-1", note(&format!("\"{}\"", "x".repeat(28)))), Ok(offset));
+    }
+    assert_eq!(log.sessions.append("s-1", note("12345678901")), Err(AppendError::Full));
+    log.sessions.taken("s-1", 1, 1);
+    assert_eq!(log.sessions.append("s-1", note(&format!("\"{}\"", "x".repeat(38)))), Ok(4), "to the last byte");
+    assert_eq!(log.sessions.append("s-1", note("1")), Err(AppendError::Full));
+}

@@ -1,8 +1,10 @@
 //! The session store: a key is recognised per subject, across sessions, and gets the first decision.
 
 use crate::bind::Log;
+use crate::far::Far;
 use crate::frames;
 use crate::take::send;
+use readywire_protocol::clause::Clause;
 use readywire_protocol::config::ServerConfig;
 use readywire_protocol::frame::Send;
 use readywire_protocol::server::{Decision, Take};
@@ -83,4 +85,14 @@ fn a_recognised_send_that_asks_for_an_answer_gets_its_end() {
     let inbox = log.sessions.read("s-2", 2, 0, Default::default());
     let [end] = &inbox[..] else { panic!("one message: {inbox:?}") };
     assert_eq!((end.offset, end.re, end.end, end.error.is_some()), (1, Some(7), true, true));
+}
+
+#[test]
+fn a_key_has_64_bytes_at_most() {
+    for (bytes, good) in [(64, true), (65, false), (66, false)] {
+        let mut far = Far::ready();
+        far.hears(&format!(r#"{{"type":"send","id":1,"event":"e","key":"{}"}}"#, "k".repeat(bytes)));
+        let broken = far.ending().and_then(|ending| ending.clause);
+        assert_eq!(broken, (!good).then_some(Clause::SendKey), "{bytes}");
+    }
 }

@@ -21,6 +21,7 @@ mod elsewhere;
 mod hostile;
 mod inbox;
 mod keys;
+mod records;
 mod server_account;
 mod server_hostile;
 mod server_stages;

@@ -93,6 +93,21 @@ fn what_was_asked_early_is_answered_behind_ready_in_order() {
 }
 
 #[test]
+fn what_is_asked_early_is_bounded_each_kind_by_itself() {
+    let mut far = at(Stage::Authenticated);
+    for index in 1..=256 {
+        far.hears(&subscribe(&format!("t-{index}")));
+        far.hears(&unsubscribe(&format!("u-{index}")));
+    }
+    assert_eq!(far.core.stage(), Stage::Authenticated);
+    for text in [subscribe("one"), unsubscribe("one")] {
+        let mut far = far.clone();
+        far.hears(&text);
+        assert_eq!(far.ending().and_then(|ending| ending.clause), Some(Clause::PreauthLimits), "{text}");
+    }
+}
+
+#[test]
 fn a_window_is_the_topics_own() {
     let mut far = following();
     far.hears(&subscribe("u"));
