@@ -7,6 +7,7 @@ use crate::{answered, keyed, outcome, outcomes};
 use readywire_protocol::client::SendOptions;
 use readywire_protocol::frame::ClientFrame;
 use readywire_protocol::stage::Stage;
+use readywire_protocol::time::Duration;
 
 fn cancel(near: &mut Near, handle: u64) {
     near.client.cancel(near.now, handle);
@@ -123,4 +124,58 @@ fn it_stops_no_other_answer() {
     let written = near.writes();
     let stops: Vec<_> = written.iter().filter(|frame| matches!(frame, ClientFrame::Cancel { .. })).collect();
     assert!(!stops.is_empty() && stops.iter().all(|frame| **frame == stop(2)), "{written:?}");
+}
+
+fn cancels(near: &mut Near) -> Vec<u64> {
+    let cancelled = near.writes().into_iter().filter_map(|frame| match frame {
+        ClientFrame::Cancel { re } => Some(re),
+        _ => None,
+    });
+    cancelled.collect()
+}
+
+/// What was cancelled while there was no connection is cancelled on the next, once, whatever else goes again there.
+#[test]
+fn a_cancel_while_away_is_made_up_for_once() {
+    for received in [0, 1] {
+        let mut near = Near::ready();
+        near.send(1, answered());
+        near.send(2, SendOptions::default());
+        near.breaks_off();
+        cancel(&mut near, 1);
+        near.resume(received);
+        assert_eq!(cancels(&mut near), [1], "of {received} received");
+    }
+}
+
+#[test]
+fn nothing_is_cancelled_at_a_server_without_answers() {
+    let mut near = Near::ready();
+    near.send(1, answered());
+    near.hears(&frames::ack(1));
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::with(|ready| {
+        ready.session = Some(frames::grant(true));
+        ready.received = 1;
+        ready.capabilities = vec!["resume".to_owned()];
+    }));
+    cancel(&mut near, 1);
+    assert_eq!(cancels(&mut near), [0; 0]);
+}
+
+/// Its send is undecided on the connection that was left, where its id means something else.
+#[test]
+fn what_a_former_connection_decides_is_not_cancelled_on_the_next() {
+    let mut near = Near::ready();
+    near.send(1, answered());
+    near.hears_text(r#"{"type":"drain","deadline_ms":60000,"reconnect_after_ms":[0,0]}"#);
+    near.pass(Duration::ZERO);
+    near.go_on();
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::started_over());
+    near.forget();
+    cancel(&mut near, 1);
+    assert_eq!(cancels(&mut near), [0; 0]);
 }

@@ -116,6 +116,22 @@ fn ids_are_set_aside_before_they_run_out() {
     assert_eq!(written, 600);
 }
 
+/// Storing is not free: a send alone is no reason for it.
+#[test]
+fn only_what_the_next_client_must_know_is_told() {
+    let mut near = carrying();
+    assert_eq!(stored(&near).unwrap().ids, 256, "set aside before the first");
+    near.forget();
+    for handle in 1..=256 {
+        near.send(handle, SendOptions::default());
+        near.hears(&frames::ack(handle));
+    }
+    assert_eq!(stored(&near), None, "there is no news");
+    near.send(257, SendOptions::default());
+    let carried = stored(&near).expect("the next 256");
+    assert_eq!((carried.ids, carried.settled), (257 + 256, 256), "and what was settled rides along");
+}
+
 #[test]
 fn each_attempt_is_stored_before_it_is_made() {
     let mut near = carrying();

@@ -5,7 +5,7 @@ use crate::near::{Near, milliseconds, payload};
 use crate::{outcome, outcomes};
 use readywire_protocol::clause::Clause;
 use readywire_protocol::client::{ClientEvent, Position, SendOptions};
-use readywire_protocol::config::ClientConfig;
+use readywire_protocol::config::{ClientConfig, Window};
 use readywire_protocol::frame::{ClientFrame, Ready, ServerFrame};
 use readywire_protocol::stage::Stage;
 
@@ -115,6 +115,25 @@ fn early_requests_keep_within_what_a_stranger_may_write() {
 }
 
 #[test]
+fn early_requests_use_the_bytes_that_they_may_to_the_last() {
+    let request = |topic: &str, epoch: &str| {
+        let (offset, epoch) = (Some(1), Some(epoch.to_owned()));
+        ClientFrame::Subscribe { topic: topic.to_owned(), offset, epoch }.encode().len()
+    };
+    for (rides, most) in [(true, 8), (false, 7)] {
+        let mut near = Near::idle(ClientConfig { hello_in_upgrade: rides, ..ClientConfig::default() });
+        for handle in 10..30 {
+            let topic = handle.to_string();
+            let epoch = "e".repeat(1024 - request(&topic, ""));
+            near.client.subscribe(handle, &topic, Some(Position { offset: 1, epoch: Some(epoch) }));
+        }
+        near.connect();
+        let early = near.writes().into_iter().filter(|frame| matches!(frame, ClientFrame::Subscribe { .. })).count();
+        assert_eq!(early, most, "of 1 KiB each, beside a hello that takes its part: {rides}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_told_at_any_time() {
     let mut near = following();
     near.hears(&subscribed(70, 90, "e", false));
@@ -169,6 +188,56 @@ fn taken_is_said_at_half_the_window_and_otherwise_soon() {
     assert_eq!(near.writes(), [taken(129)]);
     near.pass(milliseconds(100));
     assert_eq!(near.writes(), [], "nothing new");
+}
+
+#[test]
+fn half_of_the_bytes_are_told_at_once() {
+    let window = Window { messages: 100, bytes: 20 };
+    let mut near = Near::idle(ClientConfig { window, ..ClientConfig::default() });
+    near.connect();
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::with(levels));
+    subscribe(&mut near, 1, "t", None);
+    near.hears(&subscribed(0, 0, "e", true));
+    near.forget();
+    for (offset, bytes) in [(1, 4), (2, 5)] {
+        let (topic, event) = ("t".to_owned(), "e".to_owned());
+        let publication = ServerFrame::Publication { topic, offset, event, payload: payload(&"1".repeat(bytes)) };
+        near.hears(&publication);
+    }
+    assert_eq!(near.writes(), []);
+    near.hears(&publication(3));
+    assert_eq!(near.writes(), [taken(3)]);
+}
+
+/// What was told of one topic says nothing of another.
+#[test]
+fn each_topic_is_told_for_itself() {
+    let of = |topic: &str, offset| ServerFrame::Publication {
+        topic: topic.to_owned(),
+        offset,
+        event: "e".to_owned(),
+        payload: payload("1"),
+    };
+    let mut near = ready();
+    for (handle, topic) in [(1, "t"), (2, "u"), (3, "v")] {
+        subscribe(&mut near, handle, topic, None);
+        let (epoch, topic) = ("e".to_owned(), topic.to_owned());
+        near.hears(&ServerFrame::Subscribed { topic, offset: 4, head: 4, epoch, recovered: true });
+    }
+    assert_eq!(told(&mut near), ["1 at 4 true", "2 at 4 true", "3 at 4 true"]);
+    near.hears(&of("u", 5));
+    near.hears(&of("v", 5));
+    for offset in 5..=132 {
+        near.hears(&of("t", offset));
+    }
+    near.forget();
+    cancel(&mut near, 3);
+    assert_eq!(near.writes(), [ClientFrame::Unsubscribe { topic: "v".to_owned() }]);
+    near.pass(milliseconds(49));
+    assert_eq!(near.writes(), [], "`t` was told by itself, and for the others it is early");
+    near.pass(milliseconds(1));
+    assert_eq!(near.writes(), [ClientFrame::Taken { offset: 5, topic: Some("u".to_owned()) }]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod backoff;
 mod client_before_ready;
 mod client_ready;
 mod closing;
+mod handover;
 mod instant;
 mod queue_age;
 mod refresh;
