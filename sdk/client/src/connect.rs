@@ -7,6 +7,7 @@ use crate::driver::{self, Provider};
 use crate::engine::{Happening, Input, Question};
 use crate::error::ConnectError;
 use crate::front::{Front, Request, current};
+use crate::limits::Limits;
 use crate::options::Options;
 use crate::transport::{self, TaskFuture};
 use futures::channel::mpsc;
@@ -28,15 +29,11 @@ pub async fn connect(url: &str, options: Options) -> Result<Client, ConnectError
     check(url)?;
     let (inputs, receiver) = mpsc::unbounded();
     let state = Arc::new(RwLock::new(nothing_confirmed()));
-    let mut config = options.config;
+    let Limits { mut config, ready_timeout, close_deadline } = options.limits;
     url.clone_into(&mut config.address);
     let core = Core::new(config, clock::seed());
     let run = driver::run(core, url.to_owned(), receiver, Front::new(state.clone()), Provided(options.provider));
-    let client = Client {
-        link: Link { inputs, handles: Arc::new(AtomicU64::new(1)) },
-        state,
-        close_deadline: options.close_deadline,
-    };
+    let client = Client { link: Link { inputs, handles: Arc::new(AtomicU64::new(1)) }, state, close_deadline };
     // Asked for before the loop runs, so that no change is missed.
     let mut progress = Progress { states: client.states(), last: current(&client.state) };
     let mut end = Box::pin({
@@ -45,11 +42,7 @@ pub async fn connect(url: &str, options: Options) -> Result<Client, ConnectError
     });
     let _ = (&mut end).now_or_never();
     transport::spawn(run.instrument(tracing::info_span!("readywire", url)));
-    let waited = match select(pin!(progress.until_ready()), pin!(clock::sleep(options.ready_timeout))).await {
-        Either::Left((ready, _)) => Some(ready),
-        Either::Right(_) => None,
-    };
-    match waited {
+    match progress.within(ready_timeout).await {
         Some(true) => Ok(client),
         Some(false) => Err(match end.await {
             Some(end) => ConnectError::Closed(end),
@@ -98,8 +91,15 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Until the server is ready, or will never confirm that it is. False if it is over.
-    pub(crate) async fn until_ready(&mut self) -> bool {
+    /// Whether the server is ready, or will never confirm that it is; false if it is over, `None` if neither came in time.
+    pub(crate) async fn within(&mut self, timeout: Duration) -> Option<bool> {
+        match select(pin!(self.until_ready()), pin!(clock::sleep(timeout))).await {
+            Either::Left((ready, _)) => Some(ready),
+            Either::Right(_) => None,
+        }
+    }
+
+    async fn until_ready(&mut self) -> bool {
         while let Some(change) = self.states.next().await {
             match change.state {
                 ClientState::Closed => return false,

@@ -31,190 +31,35 @@
 //! state is [`State::Unconfirmed`], and there is no `ready()` to await.
 
 mod front;
+mod options;
+
+pub use options::{Confirmed, Options, Unconfirmed};
 
 use crate::clock;
 use crate::connect::{Progress, check, nothing_confirmed};
 use crate::driver::{self, Provider};
 use crate::engine::{Happening, Input, Question};
-use crate::error::{ConnectError, SendError, SlowConsumer};
+use crate::error::{ConnectError, SendError};
 use crate::front::{BUFFER, Reader, current};
-use crate::messages::States;
+use crate::limits::Limits;
+use crate::messages::{Messages, States};
 use crate::options::SendOptions;
-use crate::transport::{self, Task, TaskFn, TaskFuture};
+use crate::transport::{self, TaskFuture};
 use front::{Front, Request};
 use futures::channel::{mpsc, oneshot};
-use futures::future::{Either, select};
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, StreamExt};
 use readywire_protocol::client::{
-    ClientState as State, End, Existing, ExistingServer, SendOptions as CoreOptions, StateChange, TokenFailure,
+    ClientState as State, End, Existing, ExistingServer, SendOptions as CoreOptions, StateChange,
 };
-use readywire_protocol::config::{ClientConfig, Window};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tracing::Instrument;
-
-/// There is a rule, so the client knows when the server is ready.
-#[derive(Clone, Copy, Debug)]
-pub enum Confirmed {}
-
-/// There is no rule, so nobody knows.
-#[derive(Clone, Copy, Debug)]
-pub enum Unconfirmed {}
-
-/// Looks at messages, and says whether it is the one by which the server says that it is ready.
-trait Rule: Task {
-    fn says_ready(&mut self, text: &str) -> bool;
-}
-
-impl<F: FnMut(&str) -> bool + Task> Rule for F {
-    fn says_ready(&mut self, text: &str) -> bool {
-        self(text)
-    }
-}
-
-/// Looks at the end of a connection, and says whether it is for good.
-trait StopRule: Task {
-    fn stops(&mut self, code: u16, reason: &str) -> bool;
-}
-
-impl<F: FnMut(u16, &str) -> bool + Task> StopRule for F {
-    fn stops(&mut self, code: u16, reason: &str) -> bool {
-        self(code, reason)
-    }
-}
-
-/// How to use an existing server.
-pub struct Options<R> {
-    config: ClientConfig,
-    protocols: Vec<String>,
-    opening: Option<TaskFn<(), Result<Vec<String>, TokenFailure>>>,
-    rule: Option<Box<dyn Rule>>,
-    stop: Option<Box<dyn StopRule>>,
-    connect_within: Duration,
-    close_deadline: Duration,
-    readiness: PhantomData<fn() -> R>,
-}
-
-impl<R> fmt::Debug for Options<R> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Options")
-            .field("config", &self.config)
-            .field("protocols", &self.protocols)
-            .field("rule", &self.rule.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Options<Confirmed> {
-    /// A server that is ready when `rule` says so of one of its messages, on each connection anew. The rule is asked for
-    /// each text message until then.
-    pub fn ready_when(rule: impl FnMut(&str) -> bool + Task + 'static) -> Self {
-        Self { rule: Some(Box::new(rule)), ..Self::new() }
-    }
-
-    /// How long the ready message may take behind the open socket (clause `existing.timeout`). By default 10 s.
-    pub fn ready_message_timeout(mut self, timeout: Duration) -> Self {
-        self.config.stage_timeout = timeout;
-        self
-    }
-}
-
-impl Options<Unconfirmed> {
-    /// A server that never says that it is ready: messages go out at the open socket, and may be lost (clause
-    /// `existing.unconfirmed`).
-    pub fn unconfirmed() -> Self {
-        Self::new()
-    }
-}
-
-impl<R> Options<R> {
-    fn new() -> Self {
-        let config = ClientConfig::default();
-        let connect_within = config.ready_cap;
-        Self {
-            config,
-            protocols: Vec::new(),
-            opening: None,
-            rule: None,
-            stop: None,
-            connect_within,
-            close_deadline: Duration::from_secs(5),
-            readiness: PhantomData,
-        }
-    }
-
-    /// Offers a subprotocol, behind those offered before. The server has to select one of them.
-    pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
-        self.protocols.push(protocol.into());
-        self
-    }
-
-    /// Asks `opening` before each attempt for the messages that the connection begins with, so that a token in them is
-    /// fresh (clause `existing.opening`).
-    pub fn opening<P, F>(mut self, mut opening: P) -> Self
-    where
-        P: FnMut() -> F + Task + 'static,
-        F: Future<Output = Result<Vec<String>, TokenFailure>> + Task + 'static,
-    {
-        self.opening = Some(Box::new(move |()| Box::pin(opening())));
-        self
-    }
-
-    /// Stays closed after an end of which `rule` says so. By default the client comes back after each (clause
-    /// `existing.close`).
-    pub fn stop_when(mut self, rule: impl FnMut(u16, &str) -> bool + Task + 'static) -> Self {
-        self.stop = Some(Box::new(rule));
-        self
-    }
-
-    /// What may wait for the server to be ready: messages, bytes, and age (clause `queue.bounds`). By default 256, 1 MiB
-    /// and 30 s.
-    pub fn queue(mut self, messages: u64, bytes: u64, max_age: Duration) -> Self {
-        self.config.queue = Window { messages, bytes };
-        self.config.queue_age = max_age;
-        self
-    }
-
-    /// Bound of the first retry, base and cap of the later ones. By default 500 ms, 500 ms and 20 s.
-    pub fn backoff(mut self, first: Duration, base: Duration, cap: Duration) -> Self {
-        self.config.backoff_first = first;
-        self.config.backoff_base = base;
-        self.config.backoff_cap = cap;
-        self
-    }
-
-    /// How long the opening messages and the socket may take, per attempt. By default 10 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.config.connect_timeout = timeout;
-        self
-    }
-
-    /// How long [`connect`] may take in all, however many attempts that is. By default 5 min.
-    pub fn connect_within(mut self, timeout: Duration) -> Self {
-        self.connect_within = timeout;
-        self
-    }
-
-    /// How long [`Client::close`] lets waiting messages be written. By default 5 s.
-    pub fn close_deadline(mut self, deadline: Duration) -> Self {
-        self.close_deadline = deadline;
-        self
-    }
-
-    /// Every timer and limit of the core, for tests that cannot wait as long as an application should.
-    #[doc(hidden)]
-    pub fn tuned(mut self, tune: impl FnOnce(&mut ClientConfig)) -> Self {
-        tune(&mut self.config);
-        self
-    }
-}
 
 /// Connects to an existing server. Resolves when the rule has said that it is ready; without a rule, when the socket is
 /// open. What a retry can mend is retried.
@@ -223,7 +68,8 @@ impl<R> Options<R> {
 /// How far it came, what was seen last, and what to do.
 pub async fn connect<R>(url: &str, options: Options<R>) -> Result<Client<R>, ConnectError> {
     check(url)?;
-    let Options { config, protocols, opening, rule, stop, connect_within, close_deadline, .. } = options;
+    let Options { limits, protocols, opening, rule, stop, .. } = options;
+    let Limits { config, ready_timeout, close_deadline } = limits;
     let (inputs, receiver) = mpsc::unbounded();
     let state = Arc::new(RwLock::new(nothing_confirmed()));
     let core = Existing::new(config, ExistingServer { protocols, confirms: rule.is_some() }, clock::seed());
@@ -240,11 +86,7 @@ pub async fn connect<R>(url: &str, options: Options<R>) -> Result<Client<R>, Con
     let mut progress = Progress { states: client.states(), last: current(&client.state) };
     let end = client.ending();
     transport::spawn(run.instrument(tracing::info_span!("readywire", url)));
-    let waited = match select(pin!(progress.until_ready()), pin!(clock::sleep(connect_within))).await {
-        Either::Left((ready, _)) => Some(ready),
-        Either::Right(_) => None,
-    };
-    match waited {
+    match progress.within(ready_timeout).await {
         Some(true) => Ok(client),
         Some(false) => Err(match end.await {
             Ok(end) => ConnectError::Closed(end),
@@ -257,7 +99,7 @@ pub async fn connect<R>(url: &str, options: Options<R>) -> Result<Client<R>, Con
     }
 }
 
-struct Opening(Option<TaskFn<(), Result<Vec<String>, TokenFailure>>>);
+struct Opening(Option<options::Opening>);
 
 impl Provider<Request> for Opening {
     fn ask(&mut self, question: Question) -> TaskFuture<Happening<Request>> {
@@ -367,11 +209,11 @@ impl<R> Client<R> {
 
     /// What the server says, as it came, the ready message included. The first caller also gets what came before; each
     /// gets all that comes after.
-    pub fn messages(&self) -> Texts {
+    pub fn messages(&self) -> Messages<String> {
         let (items, messages) = mpsc::channel(BUFFER);
         let (slow, overflow) = oneshot::channel();
         self.give(Input::Sink(Request::Messages(Reader { items, overflow: Some(slow) })));
-        Texts { messages, overflow, told: false }
+        Messages { messages, overflow, told: false }
     }
 
     /// The network or the machine woke up: if the client waits to connect again, it does so at once.
@@ -415,28 +257,5 @@ impl Future for Writing {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.outcome.poll_unpin(context).map(|outcome| outcome.unwrap_or_else(|_| Err(SendError::closed())))
-    }
-}
-
-/// What the server says; see [`Client::messages`].
-#[derive(Debug)]
-pub struct Texts {
-    messages: mpsc::Receiver<String>,
-    overflow: oneshot::Receiver<SlowConsumer>,
-    told: bool,
-}
-
-impl Stream for Texts {
-    type Item = Result<String, SlowConsumer>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match Pin::new(&mut self.messages).poll_next(context) {
-            Poll::Ready(None) => {
-                let overflow = self.overflow.try_recv().ok().flatten().filter(|_| !self.told);
-                self.told = true;
-                Poll::Ready(overflow.map(Err))
-            }
-            other => other.map(|text| text.map(Ok)),
-        }
     }
 }

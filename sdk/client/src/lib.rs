@@ -49,6 +49,8 @@ pub mod existing;
 #[cfg(feature = "api")]
 mod front;
 #[cfg(feature = "api")]
+mod limits;
+#[cfg(feature = "api")]
 mod messages;
 #[cfg(feature = "api")]
 mod options;

@@ -40,16 +40,17 @@ impl Message {
     }
 }
 
-/// Messages, from when it was asked for; see [`Client::messages`](crate::Client::messages).
+/// Messages, from when it was asked for; see [`Client::messages`](crate::Client::messages). Those of an existing server are
+/// text.
 #[derive(Debug)]
-pub struct Messages {
-    pub(crate) messages: mpsc::Receiver<Message>,
+pub struct Messages<T = Message> {
+    pub(crate) messages: mpsc::Receiver<T>,
     pub(crate) overflow: futures::channel::oneshot::Receiver<SlowConsumer>,
     pub(crate) told: bool,
 }
 
-impl Stream for Messages {
-    type Item = Result<Message, SlowConsumer>;
+impl<T> Stream for Messages<T> {
+    type Item = Result<T, SlowConsumer>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match Pin::new(&mut self.messages).poll_next(context) {

@@ -1,9 +1,9 @@
 //! How to connect, and how to send.
 
 use crate::credential::{Credential, TokenReason};
+use crate::limits::{Limits, limits};
 use crate::transport::{Task, TaskFn};
 use readywire_protocol::client::TokenFailure;
-use readywire_protocol::config::{ClientConfig, Window};
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -11,19 +11,10 @@ use std::time::Duration;
 pub(crate) type Provider = TaskFn<TokenReason, Result<Credential, TokenFailure>>;
 
 /// How to connect. The defaults are those of the specification.
+#[derive(Default)]
 pub struct Options {
-    pub(crate) config: ClientConfig,
+    pub(crate) limits: Limits,
     pub(crate) provider: Option<Provider>,
-    pub(crate) ready_timeout: Duration,
-    pub(crate) close_deadline: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let config = ClientConfig::default();
-        let ready_timeout = config.ready_cap;
-        Self { config, provider: None, ready_timeout, close_deadline: Duration::from_secs(5) }
-    }
 }
 
 impl fmt::Debug for Options {
@@ -31,7 +22,7 @@ impl fmt::Debug for Options {
         let provider = self.provider.is_some();
         formatter
             .debug_struct("Options")
-            .field("config", &self.config)
+            .field("limits", &self.limits)
             .field("token", &provider)
             .finish_non_exhaustive()
     }
@@ -42,6 +33,8 @@ impl Options {
     pub fn new() -> Self {
         Self::default()
     }
+
+    limits!();
 
     /// Asks `provider` for a token before each attempt to connect, whatever caused it (clause `token.each_attempt`), and
     /// for a fresh one before the token in force ends, so that a connection outlives it (clause `auth.ahead`).
@@ -88,64 +81,22 @@ impl Options {
         self.token(move || std::future::ready(Ok(token.clone())))
     }
 
-    /// What may wait for the server to be ready: messages, bytes of payload, and age (clause `queue.bounds`). By default
-    /// 256, 1 MiB and 30 s.
-    pub fn queue(mut self, messages: u64, bytes: u64, max_age: Duration) -> Self {
-        self.config.queue = Window { messages, bytes };
-        self.config.queue_age = max_age;
-        self
-    }
-
-    /// Bound of the first retry, base and cap of the later ones (clause `backoff.jitter`). By default 500 ms, 500 ms and
-    /// 20 s.
-    pub fn backoff(mut self, first: Duration, base: Duration, cap: Duration) -> Self {
-        self.config.backoff_first = first;
-        self.config.backoff_base = base;
-        self.config.backoff_cap = cap;
-        self
-    }
-
-    /// How long the token and the socket may take, per attempt. By default 10 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.config.connect_timeout = timeout;
-        self
-    }
-
-    /// How long [`connect`](crate::connect) may take in all, however many attempts that is. By default 5 min.
-    pub fn ready_timeout(mut self, timeout: Duration) -> Self {
-        self.ready_timeout = timeout;
-        self
-    }
-
-    /// How long [`Client::close`](crate::Client::close) lets sends under way be decided. By default 5 s.
-    pub fn close_deadline(mut self, deadline: Duration) -> Self {
-        self.close_deadline = deadline;
-        self
-    }
-
     /// Whether the hello rides in the upgrade, which saves a round trip (clause `upgrade.hello`). By default it does.
     pub fn hello_in_upgrade(mut self, rides: bool) -> Self {
-        self.config.hello_in_upgrade = rides;
+        self.limits.config.hello_in_upgrade = rides;
         self
     }
 
     /// Further hosts, by name or address and without a port, to which a server that goes away may send this client, and its
     /// token with it (clause `drain.alternate`). By default only the host of the address that it is given.
     pub fn alternates(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.config.alternates = hosts.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Every timer and limit of the core, for tests that cannot wait as long as an application should.
-    #[doc(hidden)]
-    pub fn tuned(mut self, tune: impl FnOnce(&mut ClientConfig)) -> Self {
-        tune(&mut self.config);
+        self.limits.config.alternates = hosts.into_iter().map(Into::into).collect();
         self
     }
 
     /// Name and version that the server's log shows.
     pub fn agent(mut self, name: impl Into<String>, version: impl Into<String>) -> Self {
-        self.config.agent = (name.into(), version.into());
+        self.limits.config.agent = (name.into(), version.into());
         self
     }
 }

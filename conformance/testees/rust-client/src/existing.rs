@@ -4,8 +4,8 @@ use crate::options;
 use crate::orders::{Orders, Run, text};
 use crate::reports::Reports;
 use futures::{FutureExt, Stream, StreamExt};
-use readywire::existing::{self, Client, Options, Texts, Writing};
-use readywire::{End, States};
+use readywire::existing::{self, Client, Options, Writing};
+use readywire::{End, Messages, States};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -47,7 +47,7 @@ async fn serve<R: 'static>(order: &Value, options: Options<R>, orders: Orders) {
 }
 
 struct Running<R> {
-    messages: Texts,
+    messages: Messages<String>,
     states: States,
     closed: Option<Pin<Box<dyn Future<Output = Option<End>> + Send>>>,
     sends: BTreeMap<u64, Writing>,

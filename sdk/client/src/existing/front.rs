@@ -1,6 +1,7 @@
 //! The sink of this mode: asks the application's rules, and brings each event to whoever waits for it.
 
-use super::{Rule, StopRule, Written};
+use super::Written;
+use super::options::{Rule, StopRule};
 use crate::engine::EventSink;
 use crate::error::{SendError, SlowConsumer};
 use crate::front::{BUFFER, Reader, current, note};

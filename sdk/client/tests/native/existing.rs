@@ -117,7 +117,7 @@ async fn a_rule_that_never_says_ready_is_named_with_what_was_seen() {
     let options = Options::ready_when(|text| text == "welcome")
         .ready_message_timeout(Duration::from_millis(50))
         .backoff(Duration::from_secs(60), Duration::from_secs(60), Duration::from_secs(60))
-        .connect_within(Duration::from_secs(2));
+        .ready_timeout(Duration::from_secs(2));
     let connecting = tokio::spawn(async move { existing::connect(&url, options).await });
     let (mut socket, _) = plain.accept().await;
     say(&mut socket, "hello").await;
