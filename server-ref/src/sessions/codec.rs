@@ -4,11 +4,13 @@ use super::Moment;
 use readywire_protocol::frame::{AnswerError, Refusal};
 use readywire_protocol::json::Payload;
 use readywire_protocol::server::{SecretHash, Session, SessionMessage, SessionRecord};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 
+/// A record, as it is written.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Written {
+#[serde(remote = "SessionRecord", rename_all = "snake_case")]
+enum Record {
     Began {
         subject: String,
         token: SecretHash,
@@ -23,8 +25,8 @@ enum Written {
     Confirmed,
     Decided {
         through: u64,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        refused: Vec<WrittenRefusal>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty", with = "in_a_row")]
+        refused: Vec<Refusal>,
     },
     Cancelled {
         re: u64,
@@ -36,11 +38,28 @@ enum Written {
         untaken: Option<u64>,
     },
     Ended,
-    Whole(WrittenSession),
+    Whole(#[serde(with = "boxed")] Box<Session>),
 }
 
 #[derive(Serialize, Deserialize)]
-struct WrittenRefusal {
+#[serde(remote = "Session")]
+struct WholeSession {
+    subject: String,
+    tokens: Vec<SecretHash>,
+    attempt: u64,
+    fence: u64,
+    detached_at: Option<u64>,
+    received: u64,
+    #[serde(with = "by_id")]
+    refused: BTreeMap<u64, Refusal>,
+    keeps_refusals: u64,
+    blamed: Option<(u64, u32)>,
+    over: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Refusal")]
+struct Refused {
     id: u64,
     code: String,
     message: String,
@@ -49,18 +68,50 @@ struct WrittenRefusal {
     service: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct WrittenSession {
-    subject: String,
-    tokens: Vec<SecretHash>,
-    attempt: u64,
-    fence: u64,
-    detached_at: Option<u64>,
-    received: u64,
-    refused: Vec<WrittenRefusal>,
-    keeps_refusals: u64,
-    blamed: Option<(u64, u32)>,
-    over: bool,
+/// A refusal among others.
+#[derive(Deserialize)]
+struct Read(#[serde(with = "Refused")] Refusal);
+
+/// The same, to be written.
+#[derive(Serialize)]
+struct Written<'a>(#[serde(with = "Refused")] &'a Refusal);
+
+mod in_a_row {
+    use super::{Deserialize, Deserializer, Read, Refusal, Serializer, Written};
+
+    pub(super) fn serialize<S: Serializer>(refused: &[Refusal], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(refused.iter().map(Written))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Refusal>, D::Error> {
+        let refused = Vec::<Read>::deserialize(deserializer)?;
+        Ok(refused.into_iter().map(|Read(refusal)| refusal).collect())
+    }
+}
+
+mod by_id {
+    use super::{BTreeMap, Deserializer, Refusal, Serializer, Written, in_a_row};
+
+    pub(super) fn serialize<S: Serializer>(refused: &BTreeMap<u64, Refusal>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(refused.values().map(Written))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u64, Refusal>, D::Error> {
+        let refused = in_a_row::deserialize(deserializer)?;
+        Ok(refused.into_iter().map(|refusal| (refusal.id, refusal)).collect())
+    }
+}
+
+mod boxed {
+    use super::{Deserializer, Serializer, Session, WholeSession};
+
+    pub(super) fn serialize<S: Serializer>(session: &Session, serializer: S) -> Result<S::Ok, S::Error> {
+        WholeSession::serialize(session, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Session>, D::Error> {
+        WholeSession::deserialize(deserializer).map(Box::new)
+    }
 }
 
 /// What stands before the payload of a message.
@@ -82,13 +133,18 @@ struct Header {
 
 /// Writes a record.
 pub(super) fn encode_record(record: &SessionRecord) -> Vec<u8> {
-    json(&Written::from(record))
+    let mut data = Vec::new();
+    // As below: it always is JSON.
+    let _ = Record::serialize(record, &mut serde_json::Serializer::new(&mut data));
+    data
 }
 
 /// Reads a record; `None` for what this version does not know.
 pub(super) fn decode_record(data: &[u8]) -> Option<SessionRecord> {
-    let written: Written = serde_json::from_slice(data).ok()?;
-    Some(written.into())
+    let mut reading = serde_json::Deserializer::from_slice(data);
+    let record = Record::deserialize(&mut reading).ok()?;
+    reading.end().ok()?;
+    Some(record)
 }
 
 /// Writes a message of an inbox: its header on one line, and its payload.
@@ -122,110 +178,6 @@ pub(super) fn decode_message(data: &[u8]) -> Option<(SessionMessage, Moment)> {
 /// Plain structures of text and numbers always are JSON.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
-}
-
-impl From<&SessionRecord> for Written {
-    fn from(record: &SessionRecord) -> Self {
-        match record.clone() {
-            SessionRecord::Began { subject, token, keeps_refusals } => Self::Began { subject, token, keeps_refusals },
-            SessionRecord::Bound { attempt, settled, presented, token } => {
-                Self::Bound { attempt, settled, presented, token }
-            }
-            SessionRecord::Confirmed => Self::Confirmed,
-            SessionRecord::Decided { through, refused } => {
-                Self::Decided { through, refused: refused.into_iter().map(WrittenRefusal::from).collect() }
-            }
-            SessionRecord::Cancelled { re } => Self::Cancelled { re },
-            SessionRecord::Detached { at } => Self::Detached { at },
-            SessionRecord::Blamed { untaken } => Self::Blamed { untaken },
-            SessionRecord::Ended => Self::Ended,
-            SessionRecord::Whole(session) => {
-                let Session {
-                    subject,
-                    tokens,
-                    attempt,
-                    fence,
-                    detached_at,
-                    received,
-                    refused,
-                    keeps_refusals,
-                    blamed,
-                    over,
-                } = *session;
-                let refused = refused.into_values().map(WrittenRefusal::from).collect();
-                Self::Whole(WrittenSession {
-                    subject,
-                    tokens,
-                    attempt,
-                    fence,
-                    detached_at,
-                    received,
-                    refused,
-                    keeps_refusals,
-                    blamed,
-                    over,
-                })
-            }
-        }
-    }
-}
-
-impl From<Written> for SessionRecord {
-    fn from(written: Written) -> Self {
-        match written {
-            Written::Began { subject, token, keeps_refusals } => Self::Began { subject, token, keeps_refusals },
-            Written::Bound { attempt, settled, presented, token } => Self::Bound { attempt, settled, presented, token },
-            Written::Confirmed => Self::Confirmed,
-            Written::Decided { through, refused } => {
-                Self::Decided { through, refused: refused.into_iter().map(Refusal::from).collect() }
-            }
-            Written::Cancelled { re } => Self::Cancelled { re },
-            Written::Detached { at } => Self::Detached { at },
-            Written::Blamed { untaken } => Self::Blamed { untaken },
-            Written::Ended => Self::Ended,
-            Written::Whole(session) => {
-                let WrittenSession {
-                    subject,
-                    tokens,
-                    attempt,
-                    fence,
-                    detached_at,
-                    received,
-                    refused,
-                    keeps_refusals,
-                    blamed,
-                    over,
-                } = session;
-                let refused = refused.into_iter().map(|refusal| (refusal.id, refusal.into())).collect();
-                Self::Whole(Box::new(Session {
-                    subject,
-                    tokens,
-                    attempt,
-                    fence,
-                    detached_at,
-                    received,
-                    refused,
-                    keeps_refusals,
-                    blamed,
-                    over,
-                }))
-            }
-        }
-    }
-}
-
-impl From<Refusal> for WrittenRefusal {
-    fn from(refusal: Refusal) -> Self {
-        let Refusal { id, code, message, retry, retry_after_ms, service } = refusal;
-        Self { id, code, message, retry, retry_after_ms, service }
-    }
-}
-
-impl From<WrittenRefusal> for Refusal {
-    fn from(written: WrittenRefusal) -> Self {
-        let WrittenRefusal { id, code, message, retry, retry_after_ms, service } = written;
-        Self { id, code, message, retry, retry_after_ms, service }
-    }
 }
 
 #[cfg(test)]
@@ -262,9 +214,27 @@ mod tests {
         for record in records {
             assert_eq!(decode_record(&encode_record(&record)), Some(record));
         }
-        for unknown in ["", "null", "\"pondered\"", "{\"began\":{}}"] {
+        for unknown in ["", "null", "\"pondered\"", "{\"began\":{}}", "\"ended\" \"ended\""] {
             assert_eq!(decode_record(unknown.as_bytes()), None, "{unknown}");
         }
+    }
+
+    /// Servers of two versions stand on one log while they are replaced.
+    #[test]
+    fn what_is_written_stays_as_it_is() {
+        let decided = SessionRecord::Decided { through: 4, refused: vec![refusal(3)] };
+        assert_eq!(encode_record(&SessionRecord::Ended), b"\"ended\"");
+        assert_eq!(
+            encode_record(&SessionRecord::Decided { through: 1, refused: Vec::new() }),
+            br#"{"decided":{"through":1}}"#
+        );
+        let written = r#"{"decided":{"through":4,"refused":[{"id":3,"code":"no\n","message":"\"why\"","retry":true,"retry_after_ms":5,"service":"search"}]}}"#;
+        assert_eq!(String::from_utf8(encode_record(&decided)).unwrap(), written);
+        let records = [SessionRecord::Began { subject: "a".to_owned(), token: [0; 32], keeps_refusals: 2 }, decided];
+        let whole = SessionRecord::Whole(Box::new(Session::fold(records).unwrap()));
+        let written = String::from_utf8(encode_record(&whole)).unwrap();
+        assert!(written.starts_with(r#"{"whole":{"subject":"a","tokens":[[0,0,"#), "{written}");
+        assert!(written.ends_with(r#""received":4,"refused":[{"id":3,"code":"no\n","message":"\"why\"","retry":true,"retry_after_ms":5,"service":"search"}],"keeps_refusals":2,"blamed":null,"over":false}}"#), "{written}");
     }
 
     #[test]
