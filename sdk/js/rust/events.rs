@@ -87,6 +87,9 @@ impl Sink {
                 event.string("code", &rejection.code);
                 event.string("message", &rejection.message);
                 event.boolean("retry", rejection.retry);
+                if let Some(after) = rejection.retry_after {
+                    event.integer("retryAfterMs", milliseconds(after));
+                }
                 nullable(&mut event, "service", rejection.service.as_deref());
             }
             Outcome::Expired => {}

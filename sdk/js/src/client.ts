@@ -21,6 +21,7 @@ import type {
   EventMapOf,
   Message,
   ReceiveEvent,
+  SendChange,
   SendEvent,
   SendOptions,
   SendPayload,
@@ -307,9 +308,9 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     switch (event.type) {
       case "session": {
         const { id, resumed } = event;
-        const lost = resumed ? null : (this.#session ?? this.#keeper?.session ?? null);
+        const lost = this.#session ?? this.#keeper?.session ?? null;
         this.#session = id;
-        this.tell("session", { id, resumed, lost }, this.#options.onsession);
+        this.tell("session", resumed ? { id, resumed, lost: null } : { id, resumed, lost }, this.#options.onsession);
         break;
       }
       case "carried":
@@ -368,7 +369,8 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
   #tellSend(send: Send, { code, message, service }: Partial<RawSendEvent> = {}): void {
     const { handle, event, state, id } = send;
     const why = { code: code ?? null, message: message ?? null, service: service ?? null };
-    this.tell("sendstate", { handle, event, state, id, ...why }, this.#options.onsendstate);
+    // Each state comes with what belongs to it, from the engine and from here.
+    this.tell("sendstate", { handle, event, state, id, ...why } as SendChange, this.#options.onsendstate);
   }
 
   /** @internal */

@@ -53,6 +53,13 @@ export class ConnectError extends ReadywireError {
 /** The send was not taken, and never will be. */
 export class RefusedError extends ReadywireError {
   override readonly name: string = "RefusedError";
+  /** The server takes the same no sooner than in so long, if it has said so. */
+  readonly retryAfterMs: number | null;
+
+  constructor(message: string, details: ErrorDetails & { retryAfterMs?: number | null }) {
+    super(message, details);
+    this.retryAfterMs = details.retryAfterMs ?? null;
+  }
 }
 
 /** The server is not ready, and the send was not to wait. */
@@ -138,7 +145,16 @@ export function closedError(info: CloseInfo): ClosedError {
 }
 
 /** The error for a send whose outcome is `refused`. */
-export function refusedError(event: string, details: ErrorDetails & { code: string; message: string; pending: string[]; service: string | null }): ReadywireError {
+export function refusedError(
+  event: string,
+  details: ErrorDetails & {
+    code: string;
+    message: string;
+    pending: string[];
+    service: string | null;
+    retryAfterMs?: number | null;
+  },
+): ReadywireError {
   const reason = details.message === "" ? details.code : details.message;
   const { service } = details;
   if (service !== null) {

@@ -122,6 +122,7 @@ export interface RawSendEvent {
   code?: string | null;
   message?: string | null;
   retry?: boolean | null;
+  retryAfterMs?: number;
   service?: string | null;
   stage?: State | null;
 }

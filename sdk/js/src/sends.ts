@@ -102,6 +102,7 @@ export abstract class Send {
           message: step.message ?? "",
           retryable: step.retry ?? false,
           service: step.service ?? null,
+          retryAfterMs: step.retryAfterMs ?? null,
         });
     }
   }

@@ -143,21 +143,28 @@ export interface StateChange {
  */
 export type SendState = "queued" | "in_flight" | "held" | "acknowledged" | "refused" | "expired" | "unknown";
 
-/** A send and what has become of it. */
-export interface SendChange {
+/** What is told of a send besides its state: each is null where the state has none. */
+interface SendDetails<Id, Code, Service> {
   /** Names the send within this client. */
   readonly handle: number;
   readonly event: string;
-  readonly state: SendState;
-  /** Its id on the wire, once it has one. */
-  readonly id: number | null;
+  /** Its id on the wire. */
+  readonly id: Id;
   /** Why it was refused or is unknown, for a program. */
-  readonly code: string | null;
+  readonly code: Code;
   /** The same for a person. */
   readonly message: string | null;
   /** The service that it is held for, or was refused for. */
-  readonly service: string | null;
+  readonly service: Service;
 }
+
+/** A send and what has become of it: `state` tells what else is known. */
+export type SendChange =
+  | ({ readonly state: "queued" | "expired" } & SendDetails<number | null, null, null>)
+  | ({ readonly state: "in_flight" | "acknowledged" } & SendDetails<number, null, null>)
+  | ({ readonly state: "held" } & SendDetails<null, null, string>)
+  | ({ readonly state: "refused" } & SendDetails<number | null, string, string | null>)
+  | ({ readonly state: "unknown" } & SendDetails<number | null, string, null>);
 
 /** One frame on the wire; secrets are redacted. */
 export interface Frame {
@@ -170,16 +177,14 @@ export interface Frame {
 }
 
 /** A session began, or goes on. */
-export interface SessionChange {
-  readonly id: string;
-  /** Whether it is the former one: nothing is missing. */
-  readonly resumed: boolean;
+export type SessionChange =
+  /** It is the former one: nothing is missing. */
+  | { readonly id: string; readonly resumed: true; readonly lost: null }
   /**
-   * The session that could not be resumed, if there was one. Messages that it held and this client has not had are
-   * lost; its open answers end with the error `session_lost`.
+   * It is a new one. `lost` is the one that could not be resumed, if there was one: messages that it held and this client
+   * has not had are lost, and its open answers end with the error `session_lost`.
    */
-  readonly lost: string | null;
-}
+  | { readonly id: string; readonly resumed: false; readonly lost: string | null };
 
 /** Why it is over. */
 export interface CloseInfo {

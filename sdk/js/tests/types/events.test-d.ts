@@ -41,6 +41,17 @@ export async function typed(): Promise<void> {
 
   client.addEventListener("statechange", (event) => same<typeof event.detail, StateChange>(true));
   client.addEventListener("message", (event) => same<typeof event.detail, Message<Chat>>(true));
+  client.addEventListener("sendstate", ({ detail }) => {
+    if (detail.state === "held") same<typeof detail.service, string>(true);
+    if (detail.state === "refused" || detail.state === "unknown") same<typeof detail.code, string>(true);
+    if (detail.state === "acknowledged") same<typeof detail.id, number>(true);
+    // @ts-expect-error: no such state
+    if (detail.state === "written") return;
+  });
+  client.addEventListener("session", ({ detail }) => {
+    if (detail.resumed) same<typeof detail.lost, null>(true);
+    else same<typeof detail.lost, string | null>(true);
+  });
   // @ts-expect-error: no such event
   client.addEventListener("mesage", () => {});
 

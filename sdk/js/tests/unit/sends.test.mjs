@@ -16,6 +16,8 @@ test("a send resolves at the acknowledgement, with its id", async () => {
 test("each outcome has its class, and only the first counts", async () => {
   for (const [state, more, expected] of [
     ["refused", { code: "forbidden", message: "no", retry: true }, { name: "RefusedError", code: "forbidden", retryable: true, stage: "processing_ready" }],
+    ["refused", { code: "too_many", retry: true, retryAfterMs: 1500 }, { name: "RefusedError", retryAfterMs: 1500 }],
+    ["refused", { code: "too_many", retry: true }, { name: "RefusedError", retryAfterMs: null }],
     ["refused", { code: "service_impaired", retry: true, service: "search" }, { name: "ServiceImpairedError", code: "service_impaired", service: "search", retryable: true }],
     ["refused", { code: "queue_full" }, { name: "QueueFullError", code: "queue_full", retryable: true }],
     ["refused", { code: "not_ready", stage: "accepted" }, { name: "NotReadyError", stage: "accepted", retryable: true }],
