@@ -29,7 +29,9 @@ export type { TypedEventTarget, TypedListener } from "./events.js";
 export type { Binary } from "./payloads.js";
 export type { WasmSource } from "./raw.js";
 export type {
+  AnswerEvents,
   AnswerPart,
+  AnswerPayload,
   BaseEvents,
   BaseOptions,
   ClientEvents,

@@ -14,7 +14,9 @@ import type { Owner, Send } from "./sends.js";
 import { TopicSubscription } from "./subscriptions.js";
 import { TokenQuestions } from "./token.js";
 import type {
+  AnswerEvents,
   AnswerPart,
+  AnswerPayload,
   CloseInfo,
   ConnectOptions,
   EventMap,
@@ -173,13 +175,13 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     event: K,
     payload: SendPayload<M, K>,
     options: SendOptions = {},
-  ): Promise<unknown> {
+  ): Promise<AnswerPayload<M, K>> {
     const encoded = encodePayload(event, payload);
     this.check(options.signal);
-    return new Promise((resolve, reject) => {
+    return new Promise<unknown>((resolve, reject) => {
       const settlers = { resolve, reject };
       this.#begin(new Request(this.#owner, this.#nextHandle++, event, options.signal, settlers), encoded, options, true);
-    });
+    }) as Promise<AnswerPayload<M, K>>;
   }
 
   /**
@@ -190,18 +192,20 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     event: K,
     payload: SendPayload<M, K>,
     options: SendOptions = {},
-  ): AsyncIterableIterator<AnswerPart, undefined> {
+  ): AsyncIterableIterator<AnswerPart<AnswerEvents<M, K>>, undefined> {
     const encoded = encodePayload(event, payload);
     const stream = new Stream(this.#owner, this.#nextHandle++, event, options.signal);
+    // Whatever the map says of them: they are only handed on here.
+    const parts = stream.parts as unknown as AsyncIterableIterator<AnswerPart<AnswerEvents<M, K>>, undefined>;
     try {
       this.check(options.signal);
     } catch (error) {
       stream.release();
       stream.parts.abort(error);
-      return stream.parts;
+      return parts;
     }
     this.#begin(stream, encoded, options, true);
-    return stream.parts;
+    return parts;
   }
 
   /** The answers that were under way when the page was left, and that nobody reads yet; only with `carryOver`. */

@@ -1,13 +1,16 @@
 import type { Binary } from "./payloads.js";
 import type { WasmSource } from "./raw.js";
 
-/** What may be sent and received under each event name. */
+/**
+ * What may be sent and received under each event name. `answer` holds what answers a send of that name: the payload under
+ * the name of each part.
+ */
 export interface EventMap {
-  [event: string]: { send?: unknown; receive?: unknown };
+  [event: string]: { send?: unknown; receive?: unknown; answer?: object };
 }
 
 /** The constraint on an event map; unlike `EventMap` itself it also takes an `interface` without an index signature. */
-export type EventMapOf<M> = { [K in keyof M]: { send?: unknown; receive?: unknown } };
+export type EventMapOf<M> = { [K in keyof M]: { send?: unknown; receive?: unknown; answer?: object } };
 
 /** The events of `M` that may be sent. */
 export type SendEvent<M> = {
@@ -92,13 +95,21 @@ export interface SubscribeOptions {
   signal?: AbortSignal;
 }
 
-/** A part of an answer. */
-export interface AnswerPart {
-  readonly event: string;
-  readonly payload: unknown;
-  /** Its place in the session's inbox, from 1. */
-  readonly offset: number;
-}
+/** What answers `event`, by the names of the parts. Where the map does not say, that may be anything. */
+export type AnswerEvents<M, K extends keyof M> = M[K] extends { answer: infer A } ? A : Record<string, unknown>;
+
+/** A part of an answer. `event` tells the type of `payload`. */
+export type AnswerPart<A = Record<string, unknown>> = {
+  [E in keyof A & string]: {
+    readonly event: E;
+    readonly payload: A[E];
+    /** Its place in the session's inbox, from 1. */
+    readonly offset: number;
+  };
+}[keyof A & string];
+
+/** What `request` gives: what the first part carries; undefined if the answer has none. */
+export type AnswerPayload<M, K extends keyof M> = AnswerPart<AnswerEvents<M, K>>["payload"] | undefined;
 
 /**
  * What the server has confirmed on this connection. Only `processing_ready` and `degraded` mean that it will process

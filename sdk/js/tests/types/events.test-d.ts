@@ -7,6 +7,7 @@ interface Chat {
   "chat.message": { send: { text: string }; receive: { from: string; text: string; at: number } };
   notification: { receive: { text: string } };
   "agent.run": { send: { prompt: string } };
+  "agent.ask": { send: { prompt: string }; answer: { thinking: { step: number }; said: string } };
 }
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -36,6 +37,16 @@ export async function typed(): Promise<void> {
   for await (const part of client.stream("agent.run", { prompt: "why" })) same<typeof part, AnswerPart>(true);
   // @ts-expect-error: the payload of another event
   client.stream("agent.run", { text: "why" });
+  for await (const part of client.stream("agent.ask", { prompt: "why" })) {
+    if (part.event === "thinking") same<typeof part.payload, { step: number }>(true);
+    else same<typeof part.payload, string>(true);
+    // @ts-expect-error: no part of this answer
+    if (part.event === "sang") return;
+  }
+  const asked = await client.request("agent.ask", { prompt: "why" });
+  same<typeof asked, { step: number } | string | undefined>(true);
+  const anything = await client.request("agent.run", { prompt: "why" });
+  same<typeof anything, unknown>(true);
   // @ts-expect-error: the same for a request
   void client.request("agent.run", {});
 
@@ -92,6 +103,8 @@ export async function untyped(client: Client): Promise<void> {
   void target;
 }
 
+// @ts-expect-error: an answer has parts, by name
+void connect<{ "chat.message": { send: string; answer: string } }>("wss://example.org/ws");
 // @ts-expect-error: not an event map
 void connect<{ "chat.message": string }>("wss://example.org/ws");
 // @ts-expect-error: a misspelt option
