@@ -345,7 +345,7 @@ impl Client {
             self.ask_early(number, hello_bytes);
         } else {
             let reason = "the server does not select `readywire.v1`: readiness would be unconfirmed";
-            self.drop_connection(now, number, Loss { class: Class::Stop, ..Loss::local(4006, reason) });
+            self.drop_connection(now, number, Loss::local(close::NO_COMMON_PROTOCOL, reason));
         }
         self.announce();
     }

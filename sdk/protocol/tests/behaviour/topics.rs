@@ -1,10 +1,10 @@
 //! What a client does with topics: one subscription for each, asked for anew on every connection, from what it holds.
 
 use crate::frames;
-use crate::near::{Near, milliseconds, payload};
+use crate::near::{Near, milliseconds, payload, seconds};
 use crate::{outcome, outcomes};
 use readywire_protocol::clause::Clause;
-use readywire_protocol::client::{ClientEvent, Position, SendOptions};
+use readywire_protocol::client::{ClientEvent, ClientState, Position, SendOptions};
 use readywire_protocol::config::{ClientConfig, Window};
 use readywire_protocol::frame::{ClientFrame, Ready, ServerFrame};
 use readywire_protocol::stage::Stage;
@@ -352,4 +352,62 @@ fn for_another_subject_every_subscription_ends() {
     near.hears(&subscribed(5, 6, "e", true));
     near.hears(&publication(6));
     assert_eq!(told(&mut near), [] as [&str; 0]);
+}
+
+/// More than are asked for early, followed over a connection that is gone.
+fn twenty_follow_over_a_cut() -> Near {
+    let mut near = ready();
+    for handle in 1..=20 {
+        subscribe(&mut near, handle, &format!("t-{handle}"), None);
+    }
+    let (offset, epoch) = (0, "e".to_owned());
+    near.hears(&ServerFrame::Subscribed { topic: "t-20".to_owned(), offset, head: 0, epoch, recovered: true });
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near
+}
+
+#[test]
+fn whatever_is_followed_is_asked_for_on_the_next_connection_once() {
+    let mut near = twenty_follow_over_a_cut();
+    near.hears(&frames::with(|ready| {
+        ready.session = Some(frames::grant(true));
+        levels(ready);
+    }));
+    let asked = near.writes().into_iter().filter_map(|frame| match frame {
+        ClientFrame::Subscribe { topic, .. } => Some(topic),
+        _ => None,
+    });
+    let all: Vec<_> = (1..=20).chain(1..=20).map(|number| format!("t-{number}")).collect();
+    assert_eq!(asked.collect::<Vec<_>>(), all, "on either");
+}
+
+#[test]
+fn what_was_not_asked_for_early_is_nothing_to_another_subject() {
+    let mut near = twenty_follow_over_a_cut();
+    near.forget();
+    near.hears(&frames::with(|ready| {
+        let ServerFrame::Ready(bob) = frames::somebody_else() else { return };
+        ready.session = bob.session;
+        levels(ready);
+    }));
+    let left = |number| ClientFrame::Unsubscribe { topic: format!("t-{number}") };
+    assert_eq!(near.writes(), (1..=16).map(left).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_client_that_closes_follows_nothing_new() {
+    let mut near = ready();
+    near.send(7, SendOptions::default());
+    near.client.close(near.now, seconds(5));
+    subscribe(&mut near, 1, "t", None);
+    assert_eq!(told(&mut near), ["1 ends closed"], "while it closes");
+    near.hears(&frames::ack(1));
+    assert_eq!(near.state(), ClientState::Closed);
+    near.client.subscribe(2, "t", None);
+    assert!(
+        matches!(near.client.poll_event(), Some(ClientEvent::Unsubscribed { handle: 2, code, .. }) if code == "closed"),
+        "and afterwards"
+    );
 }

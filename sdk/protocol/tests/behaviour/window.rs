@@ -120,3 +120,14 @@ fn nothing_new_passes_what_is_written_again() {
     near.hears(&frames::ack(1));
     assert_eq!(near.ids(), [2, 3]);
 }
+
+#[test]
+fn what_waited_for_ready_keeps_within_its_bytes() {
+    let mut near = Near::at(Stage::ServicesReady);
+    for handle in 1..=6 {
+        near.send_text(handle, &"1".repeat(30), SendOptions::default());
+    }
+    near.forget();
+    near.hears(&limited(false, Limits { max_in_flight: 9, ..LIMITS }));
+    assert_eq!(near.ids(), [1, 2, 3]);
+}

@@ -4,8 +4,10 @@ use crate::client_stages::{STAGES, at};
 use crate::hostile;
 use crate::near::{Near, seconds};
 use readywire_protocol::SUBPROTOCOL;
+use readywire_protocol::clause::Clause;
 use readywire_protocol::client::{ClientEvent, ClientState, SendOptions, StateChange};
 use readywire_protocol::config::ClientConfig;
+use readywire_protocol::error::PeerMisbehaved;
 use readywire_protocol::frame::ClientFrame;
 use readywire_protocol::stage::Stage;
 
@@ -142,4 +144,17 @@ fn only_the_subprotocol_of_this_version_is_gone_on_with() {
     assert_eq!(near.protocols.first().map(String::as_str), Some(SUBPROTOCOL));
     near.open();
     assert_eq!(near.closed, None);
+}
+
+/// What the transport itself finds is a violation as any other.
+#[test]
+fn what_the_transport_finds_ends_the_connection_by_its_clause() {
+    for stage in [Stage::Accepted, Stage::ServicesReady, Stage::ProcessingReady] {
+        let mut near = Near::at(stage);
+        near.client.handle_violation(near.now, near.number, PeerMisbehaved::new(Clause::FrameMalformed, "no UTF-8"));
+        near.settle();
+        let bye = near.bye().expect("a bye");
+        assert_eq!((bye.code, bye.clause.as_deref()), (4400, Some("frame.malformed")), "{stage}");
+        assert_eq!(near.closed_on(near.number), Some(4400));
+    }
 }

@@ -187,11 +187,17 @@ fn half_a_window_is_told_at_once() {
     assert_eq!(near.writes(), taken(2), "half of the messages");
     assert_eq!(near.timer(), Some(seconds(30)), "and the timer is stopped");
 
-    let mut near = with_a_small_window();
-    message(&mut near, 1, 9);
-    assert_eq!(near.writes(), []);
-    message(&mut near, 2, 1);
-    assert_eq!(near.writes(), taken(2), "half of the bytes");
+    let window = Window { messages: 100, bytes: 20 };
+    let mut near = Near::idle(ClientConfig { window, ..ClientConfig::default() });
+    near.connect();
+    near.reach(Stage::ProcessingReady);
+    near.forget();
+    for (offset, bytes) in [(1, 5), (2, 4)] {
+        message(&mut near, offset, bytes);
+        assert_eq!(near.writes(), []);
+    }
+    message(&mut near, 3, 1);
+    assert_eq!(near.writes(), taken(3), "half of the bytes");
     assert_eq!(near.timer(), Some(seconds(30)));
 }
 

@@ -73,6 +73,7 @@ fn a_former_connection_decides_for_as_long_as_it_makes_progress() {
     let mut near = handing_over(Stage::ServicesReady);
     near.send(3, SendOptions::default());
     near.hears(&frames::started_over());
+    assert_eq!(near.client.unsettled(), 3);
     for decision in [r#"{"type":"ack","id":1}"#, r#"{"type":"nack","id":2,"code":"no"}"#] {
         near.pass(seconds(7));
         near.hears_on(OLD, decision);

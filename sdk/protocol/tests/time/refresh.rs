@@ -271,3 +271,32 @@ fn a_server_may_require_one_whenever_it_likes() {
     far.expires_in(seconds(5));
     assert_eq!(far.bye().map(|bye| bye.code), Some(4103));
 }
+
+#[test]
+fn one_can_be_required_of_a_token_without_an_end() {
+    let mut far = far(Stage::ProcessingReady, seconds(60), &["refresh"]);
+    far.core.token_ends(far.now, None);
+    far.pass(seconds(7));
+    far.core.require_token(far.now, seconds(5));
+    assert_eq!(far.writes(), [required(5000)]);
+    far.expires_in(seconds(5));
+    assert_eq!(far.bye().map(|bye| bye.code), Some(4103));
+}
+
+/// A process that slept through it all requires nothing for which there is no time.
+#[test]
+fn nothing_is_required_at_the_end() {
+    let mut far = far(Stage::ProcessingReady, seconds(60), &["refresh"]);
+    far.pass(seconds(60));
+    assert!(matches!(&far.writes()[..], [ServerFrame::Bye(bye)] if bye.code == 4103));
+}
+
+#[test]
+fn who_did_not_ask_is_not_answered() {
+    let mut far = far(Stage::ProcessingReady, seconds(60), &["refresh"]);
+    let error = readywire_protocol::frame::AnswerError { code: "token_invalid".to_owned(), message: String::new() };
+    far.core.token_refused(error, true);
+    far.core.token_accepted(far.now, Some(seconds(5)));
+    assert_eq!(far.writes(), []);
+    assert_eq!(far.timer(), Some(seconds(45)), "nothing has changed");
+}

@@ -3,6 +3,7 @@
 use crate::near::{Near, milliseconds, seconds};
 use readywire_protocol::client::{ClientEvent, ClientState, TokenFailure};
 use readywire_protocol::close::Class;
+use readywire_protocol::config::ClientConfig;
 use readywire_protocol::stage::Stage;
 use readywire_protocol::time::Duration;
 
@@ -105,4 +106,16 @@ fn a_token_that_fails_is_tried_again_unless_that_is_hopeless() {
     assert_eq!((end.code, end.reason.as_str()), (4101, "no token: signed out"));
     assert_eq!((end.stage, end.pending.len()), (Stage::Connecting, 0));
     assert_eq!(near.timer(), None);
+}
+
+#[test]
+fn a_token_that_does_not_come_is_asked_for_again_for_ever() {
+    let mut near = Near::idle(ClientConfig::default());
+    near.begin();
+    for attempt in 1..=5 {
+        assert_eq!(near.asked.take(), Some(attempt));
+        near.pass(seconds(10));
+        assert_eq!(near.state(), ClientState::Connecting, "no refusal");
+        near.retry();
+    }
 }
