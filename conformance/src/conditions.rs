@@ -5,7 +5,7 @@ use readywire_protocol::clause::Level;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// Conditions of a case that judges a server.
+/// Conditions of a case.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Conditions {
@@ -15,6 +15,9 @@ pub struct Conditions {
     pub alone: bool,
     /// It stops the server or reads its log: it gets one that is started for it alone.
     pub own_server: bool,
+    /// It needs this level, too.
+    #[serde(deserialize_with = "known_level")]
+    pub with: Option<Level>,
     /// It is about a server that does not have this level.
     #[serde(deserialize_with = "known_level")]
     pub without: Option<Level>,

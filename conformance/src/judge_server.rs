@@ -130,8 +130,9 @@ pub fn excused(
     lacks: &BTreeSet<String>,
     settings: &BTreeMap<String, Value>,
 ) -> Option<(Verdict, String)> {
-    if !levels.contains(&case.needs) {
-        return Some((Verdict::Unsupported, format!("it does not have the level {}", case.needs.name())));
+    let mut needed = [case.needs].into_iter().chain(case.conditions.with);
+    if let Some(level) = needed.find(|level| !levels.contains(level)) {
+        return Some((Verdict::Unsupported, format!("it does not have the level {}", level.name())));
     }
     if let Some(level) = case.conditions.without.filter(|level| levels.contains(level)) {
         return Some((Verdict::Unsupported, format!("it has the level {}, whose own rules apply", level.name())));

@@ -125,8 +125,6 @@ pub enum Undeliverable {
     Gone,
     /// As a frame it would be larger than any may be (clause `frame.size`).
     TooLarge,
-    /// Topics carry JSON, and this is bytes.
-    NotText,
     /// The application has no topics, or the log that inboxes and topics stand on does not answer.
     Unavailable,
 }
@@ -157,7 +155,6 @@ impl From<Undeliverable> for Failure {
         match undeliverable {
             Undeliverable::Gone => Self::new("session_ended", "the session that asked is over"),
             Undeliverable::TooLarge => Self::new("too_large", "the message would be over `max_message_bytes`"),
-            Undeliverable::NotText => Self::new("not_text", "topics carry JSON, and this is bytes"),
             Undeliverable::Unavailable => Self::new("unavailable", "the log of the server does not answer; try again"),
         }
     }

@@ -101,9 +101,9 @@ impl Topics {
     pub(crate) async fn publish(&self, topic: &str, event: &str, payload: &Payload) -> Result<u64, Undeliverable> {
         let policy = self.policy.as_ref().ok_or(Undeliverable::Unavailable)?;
         let name = log_of(topic);
-        let record = record::record(event, payload).ok_or(Undeliverable::NotText)?;
+        let record = record::record(event, payload).ok_or(Undeliverable::TooLarge)?;
         // What surrounds it in a frame, with the longest offset there is.
-        if record::frame(topic, u64::MAX, &record.data).is_none_or(|frame| frame.text.len() as u64 > self.largest) {
+        if record::frame(topic, u64::MAX, &record.data).is_none_or(|frame| frame.size() > self.largest) {
             return Err(Undeliverable::TooLarge);
         }
         let retention = policy.retention(topic);

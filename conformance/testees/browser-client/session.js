@@ -94,7 +94,7 @@ export class SessionRun extends Run {
         if (news.type === "subscribed") {
           this.report("subscribed", { handle, offset, epoch: news.epoch, recovered: news.recovered });
         } else {
-          this.report("publication", { handle, offset, event: news.event, payload: news.payload });
+          this.report("publication", { handle, offset, event: news.event, ...told(news.payload) });
         }
       }
     } catch (error) {

@@ -223,8 +223,8 @@ impl std::error::Error for AnswerError {}
 pub enum SubscriptionError {
     /// The server refused or revoked it, or the client knows that it has to end.
     Ended {
-        /// For a program: the server's code, such as `forbidden` or `revoked`, or `unsupported`, `already_subscribed`,
-        /// `invalid_topic`, `subject_changed` or `closed`.
+        /// For a program: the server's code, such as `forbidden`, `revoked` or `binary_not_agreed`, or `unsupported`,
+        /// `already_subscribed`, `invalid_topic`, `subject_changed` or `closed`.
         code: String,
         /// Whether asking again may help.
         retry: bool,

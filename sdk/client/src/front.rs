@@ -220,8 +220,7 @@ impl EventSink for Front {
                 return self.topical(handle, TopicEvent::Subscribed { offset, head, epoch, recovered });
             }
             ClientEvent::Publication { handle, offset, event, payload } => {
-                let json = payload.text().unwrap_or_default().to_owned();
-                return self.topical(handle, TopicEvent::Publication(Publication { offset, event, json }));
+                return self.topical(handle, TopicEvent::Publication(Publication { offset, event, payload }));
             }
             ClientEvent::Unsubscribed { handle, code, retry } => {
                 tracing::debug!(handle, code, retry, "unsubscribed");

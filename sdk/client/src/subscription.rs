@@ -2,9 +2,10 @@
 
 use crate::client::Link;
 use crate::error::{SlowConsumer, SubscriptionError};
+use crate::payload::{FromPayload, PayloadError};
 use futures::Stream;
 use futures::channel::{mpsc, oneshot};
-use serde::de::DeserializeOwned;
+use readywire_protocol::json::Payload as CorePayload;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -34,17 +35,26 @@ pub struct Publication {
     pub offset: u64,
     /// What it is.
     pub event: String,
-    /// The payload, as JSON text.
-    pub json: String,
+    pub(crate) payload: CorePayload,
 }
 
 impl Publication {
-    /// The payload.
+    /// The payload: any value that serde can read, or [`Bytes`](crate::Bytes).
     ///
     /// # Errors
     /// It is not of this type.
-    pub fn payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(&self.json)
+    pub fn payload<T: FromPayload>(&self) -> Result<T, PayloadError> {
+        T::from_payload(&self.payload)
+    }
+
+    /// The payload as JSON text; `None` if it is bytes.
+    pub fn json(&self) -> Option<&str> {
+        self.payload.text()
+    }
+
+    /// The payload as bytes; `None` if it is JSON.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.payload.bytes()
     }
 }
 

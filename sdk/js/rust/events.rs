@@ -200,7 +200,7 @@ impl EventSink for Sink {
             ClientEvent::Publication { handle, offset, event: name, payload } => {
                 let mut event = topical("publication", handle, offset);
                 event.string("event", &name);
-                self.tell(event, payload.text());
+                self.tell_payload(event, &payload);
             }
             ClientEvent::Unsubscribed { handle, code, retry } => {
                 let mut event = topical("unsubscribed", handle, 0);

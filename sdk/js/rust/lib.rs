@@ -85,7 +85,7 @@ impl RawClient {
         let handle = handle as u64;
         self.give(match Payload::parse(payload) {
             Ok(payload) => {
-                let options = SendOptions { topic, ..send_options(flags, expire_after_ms, key) };
+                let options = send_options(flags, expire_after_ms, key, topic);
                 Input::Send { handle, event, payload, options }
             }
             Err(error) => Input::Sink(Request::Refuse { handle, message: error.found }),
@@ -93,6 +93,7 @@ impl RawClient {
     }
 
     /// As `send`, with bytes in place of JSON.
+    #[allow(clippy::too_many_arguments)]
     #[wasm_bindgen(js_name = sendBytes)]
     pub fn send_bytes(
         &self,
@@ -102,8 +103,9 @@ impl RawClient {
         flags: u32,
         expire_after_ms: f64,
         key: Option<String>,
+        topic: Option<String>,
     ) {
-        let options = send_options(flags, expire_after_ms, key);
+        let options = send_options(flags, expire_after_ms, key, topic);
         self.give(Input::Send { handle: handle as u64, event, payload: payload.into(), options });
     }
 
@@ -117,7 +119,7 @@ impl RawClient {
     /// Gives a message for an existing server to the client.
     #[wasm_bindgen(js_name = sendText)]
     pub fn send_text(&self, handle: f64, text: String, flags: u32, expire_after_ms: f64) {
-        let options = send_options(flags, expire_after_ms, None);
+        let options = send_options(flags, expire_after_ms, None, None);
         self.give(Input::Text { handle: handle as u64, text, options });
     }
 
@@ -163,14 +165,14 @@ fn question(number: f64, flags: u32) -> Question {
     if flags & FLAG_REFRESH != 0 { Question::Refresh(number as u64) } else { Question::Attempt(number as u64) }
 }
 
-fn send_options(flags: u32, expire_after_ms: f64, key: Option<String>) -> SendOptions {
+fn send_options(flags: u32, expire_after_ms: f64, key: Option<String>, topic: Option<String>) -> SendOptions {
     SendOptions {
         answer: flags & FLAG_ANSWER != 0,
         fail_fast: flags & FLAG_FAIL_FAST != 0,
         // Zero stands for "no limit of its own".
         expire_after: Some(milliseconds(expire_after_ms)).filter(|age| !age.is_zero()),
         key,
-        topic: None,
+        topic,
     }
 }
 

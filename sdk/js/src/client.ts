@@ -273,7 +273,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
         const expireAfter = expireAfterMs === undefined ? 0 : Math.max(1, Math.ceil(expireAfterMs - waitedMs));
         this.turns.call((raw) => {
           if (typeof encoded === "string") raw.send(handle, send.event, encoded, flags, expireAfter, key, topic);
-          else raw.sendBytes(handle, send.event, encoded, flags, expireAfter, key);
+          else raw.sendBytes(handle, send.event, encoded, flags, expireAfter, key, topic);
         });
       },
       drop: (why, error) => {

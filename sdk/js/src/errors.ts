@@ -248,6 +248,7 @@ export function subscriptionError(
 }
 
 const SUBSCRIPTION_REMEDIES: Readonly<Record<string, string>> = {
+  binary_not_agreed: "What was published is bytes, which this connection does not take.",
   already_subscribed: "Share the subscription that there is: a client has one for each topic.",
   closed: "Connect again, then subscribe.",
   subject_changed: "The token now belongs to somebody else: subscribe again if they are to follow this topic.",

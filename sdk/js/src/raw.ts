@@ -46,6 +46,7 @@ export interface RawClient {
     flags: number,
     expireAfterMs: number,
     key: string | undefined,
+    topic: string | undefined,
   ): void;
   /** Answers a `token` event at an existing server: a JSON text with the opening `messages`. */
   provideOpening(number: number, messages: string): void;

@@ -362,6 +362,8 @@ clauses! {
         "Where Binary was not agreed on, a send of bytes is refused locally."
     BinaryReplaced "binary.replaced" Must Server Binary
         "Without Binary, a message of bytes keeps its offset, and is an error `unsupported`."
+    BinaryPublication "binary.publication" Must Server Binary
+        "Without Binary, a subscription ends in front of a publication of bytes, with `binary_not_agreed`."
     ExistingMode "existing.mode" Must Client Core
         "A server without this protocol is spoken to only as the application chose, and in its own words alone."
     ExistingOpening "existing.opening" Must Client Core

@@ -235,7 +235,8 @@ impl Far {
             }
             // The driver writes it, to all that follow.
             ServerFrame::Publication { topic, offset, payload, .. } => {
-                assert!(self.core.deliver_publication(&topic, offset, payload.size()), "{line}");
+                let binary = payload.bytes().is_some();
+                assert!(self.core.deliver_publication(&topic, offset, payload.size(), binary), "{line}");
                 return;
             }
             ServerFrame::Drain { deadline_ms, reconnect_after_ms, .. } => {

@@ -2,12 +2,12 @@
 
 use super::Driver;
 use crate::log::{Batch, Epoch, LogError, Name};
-use crate::topics::{Listener, Standing, Tail, Watcher, frame, log_of};
+use crate::topics::{Listener, Shared, Standing, Tail, Watcher, frame, log_of};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use readywire_protocol::config::Window;
-use readywire_protocol::server::Subscribed;
+use readywire_protocol::server::{ServerConnection, Subscribed};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -157,14 +157,17 @@ impl Driver {
         let mut held_up = false;
         let standing = place.tail.hand_out(place.epoch, after, |shared| {
             held_up = wire.room().is_none();
-            let passes = !held_up && core.deliver_publication(topic, shared.offset, shared.payload_bytes);
+            let passes = !held_up && deliver(core, topic, shared);
             if passes {
                 delivered += 1;
-                wire.push(shared.text.clone());
+                wire.push(shared.message.clone());
             }
             passes
         });
         hub.metrics.deliveries.inc_by(delivered);
+        if !core.follows(topic) {
+            return self.topic_over(topic);
+        }
         match standing {
             Standing::UpToDate => {}
             Standing::Full if held_up => topics.waiting.push(place.tail.topic().clone()),
@@ -179,6 +182,12 @@ impl Driver {
                 None => topics.waiting.push(place.tail.topic().clone()),
             },
         }
+    }
+
+    /// The core has ended a subscription, and says so behind what was delivered.
+    fn topic_over(&mut self, topic: &str) {
+        self.forget_topic(topic);
+        self.wire.take(&mut self.core, &self.hub);
     }
 
     /// What a topic has for a client that lags.
@@ -214,16 +223,24 @@ impl Driver {
                 wire.take(core, hub);
                 continue;
             };
-            if !core.deliver_publication(topic, shared.offset, shared.payload_bytes) {
+            if !deliver(core, topic, &shared) {
                 break;
             }
             delivered += 1;
-            wire.push(shared.text);
+            wire.push(shared.message);
         }
         hub.metrics.deliveries.inc_by(delivered);
+        if !core.follows(topic) {
+            return self.topic_over(topic);
+        }
         // An epoch that only the tail still has is over soon: it tells when it has seen the next.
         if some || renewed || place.tail.knows(place.epoch) {
             self.deliver_topic(topic);
         }
     }
+}
+
+/// Whether this is to be written now.
+fn deliver(core: &mut ServerConnection, topic: &str, shared: &Shared) -> bool {
+    core.deliver_publication(topic, shared.offset, shared.payload_bytes, shared.is_binary())
 }

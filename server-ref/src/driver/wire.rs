@@ -86,23 +86,19 @@ impl Wire {
                     } else if text.starts_with(r#"{"type":"auth","required":true"#) {
                         hub.metrics.refresh_demands.inc();
                     }
-                    self.queued_bytes += text.len();
                     Message::Text(text.into())
                 }
-                Transmit::Binary(message) => {
-                    self.queued_bytes += message.len();
-                    Message::Binary(message.into())
-                }
+                Transmit::Binary(message) => Message::Binary(message.into()),
                 Transmit::Close { code, reason } => Message::Close(Some(CloseFrame { code, reason: reason.into() })),
             };
-            self.queue.push_back(message);
+            self.push(message);
         }
     }
 
     /// Adds a frame that others write, too; it stands behind what was taken over so far.
-    pub(super) fn push(&mut self, text: Utf8Bytes) {
-        self.queued_bytes += text.as_str().len();
-        self.queue.push_back(Message::Text(text));
+    pub(super) fn push(&mut self, message: Message) {
+        self.queued_bytes += size(&message);
+        self.queue.push_back(message);
     }
 
     /// How many bytes of the inbox or of topics may be added now.
@@ -211,11 +207,7 @@ impl Wire {
         while !self.queue.is_empty() {
             ready!(self.socket.poll_ready_unpin(context))?;
             if let Some(message) = self.queue.pop_front() {
-                self.queued_bytes -= match &message {
-                    Message::Text(text) => text.as_str().len(),
-                    Message::Binary(message) => message.len(),
-                    _ => 0,
-                };
+                self.queued_bytes -= size(&message);
                 self.flushed = false;
                 self.socket.start_send_unpin(message)?;
             }
@@ -223,5 +215,14 @@ impl Wire {
         ready!(self.socket.poll_flush_unpin(context))?;
         self.flushed = true;
         Poll::Ready(Ok(()))
+    }
+}
+
+/// What counts of a message while it waits.
+fn size(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.as_str().len(),
+        Message::Binary(message) => message.len(),
+        _ => 0,
     }
 }

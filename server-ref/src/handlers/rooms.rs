@@ -4,11 +4,12 @@ use crate::topics::{TopicPolicy, forbidden};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::config::Window;
+use readywire_protocol::json::Payload;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The topics `room/…`: everybody may follow them. Nobody publishes there but [`Say`], so that who said something is
-/// who the token says.
+/// The topics `room/…` and `board/…`: everybody may follow them. In a room nobody publishes but [`Say`], so that who said
+/// something is who the token says; on a board everybody may, JSON or bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rooms;
 
@@ -17,8 +18,12 @@ const NAME_BYTES: usize = 64;
 
 impl TopicPolicy for Rooms {
     fn may_subscribe(&self, _: &str, topic: &str) -> Result<(), Rejection> {
-        let room = topic.strip_prefix("room/");
-        if room.is_some_and(is_name) { Ok(()) } else { Err(forbidden()) }
+        let name = topic.strip_prefix("room/").or(topic.strip_prefix("board/"));
+        if name.is_some_and(is_name) { Ok(()) } else { Err(forbidden()) }
+    }
+
+    fn may_publish(&self, _: &str, topic: &str, _: &str, _: &Payload) -> Result<(), Rejection> {
+        if topic.strip_prefix("board/").is_some_and(is_name) { Ok(()) } else { Err(forbidden()) }
     }
 
     fn retention(&self, _: &str) -> Retention {
@@ -96,5 +101,12 @@ mod tests {
         assert!(Rooms.may_subscribe("alice", "room/").is_err());
         assert!(Rooms.may_subscribe("alice", "secrets").is_err());
         assert!(Rooms.may_subscribe("alice", "room/lobby").is_ok());
+    }
+
+    #[test]
+    fn boards_are_everybodys_and_rooms_are_not() {
+        let may = |topic| Rooms.may_publish("alice", topic, "e", &Payload::null()).is_ok();
+        assert!(may("board/7") && Rooms.may_subscribe("bob", "board/7").is_ok());
+        assert!(!may("board/") && !may("room/7") && !may("secrets"));
     }
 }

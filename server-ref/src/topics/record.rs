@@ -2,31 +2,48 @@
 
 use super::Shared;
 use crate::log::Record;
-use axum::extract::ws::Utf8Bytes;
+use axum::extract::ws::Message;
 use bytes::{BufMut, Bytes, BytesMut};
+use readywire_protocol::frame::envelope;
 use readywire_protocol::json::{ObjectWriter, Payload};
 
 /// What a publication has besides its payload, about.
 const REST: usize = 64;
 
-/// Four bytes with the length of the payload, then the end of the frame: `"event":…,"payload":…}`.
+/// In the length: the payload is bytes, and stands behind the frame.
+const BYTES: u32 = 1 << 31;
+
+/// Four bytes with the length of the payload, then the end of the frame: `"event":…,"payload":…}`; of bytes without
+/// `payload`, and then the bytes.
 ///
-/// None for bytes, which no frame of text can carry.
+/// None if the payload is too long for that.
 pub(super) fn record(event: &str, payload: &Payload) -> Option<Record> {
-    let text = payload.text()?;
+    let length = u32::try_from(payload.size()).ok().filter(|length| length & BYTES == 0)?;
+    let bytes = payload.bytes();
     let mut members = ObjectWriter::new();
     members.string("event", event);
-    members.raw("payload", text);
+    if let Some(text) = payload.text() {
+        members.raw("payload", text);
+    }
     let members = members.finish();
-    let mut data = BytesMut::with_capacity(4 + members.len());
-    data.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
+    let mut data = BytesMut::with_capacity(4 + members.len() + bytes.map_or(0, <[u8]>::len));
+    data.put_u32(length | bytes.map_or(0, |_| BYTES));
     data.put_slice(&members.as_bytes()[1..]);
+    data.put_slice(bytes.unwrap_or_default());
     Some(Record::new(data))
 }
 
 /// The frame, for everybody; none if the record is no publication.
 pub(crate) fn frame(topic: &str, offset: u64, data: &Bytes) -> Option<Shared> {
-    let (length, members) = data.split_first_chunk::<4>()?;
+    let (length, rest) = data.split_first_chunk::<4>()?;
+    let length = u32::from_be_bytes(*length);
+    let (members, bytes) = match length & BYTES {
+        0 => (rest, None),
+        _ => {
+            let end = rest.len().checked_sub((length & !BYTES) as usize)?;
+            (&rest[..end], Some(&rest[end..]))
+        }
+    };
     let members = std::str::from_utf8(members).ok()?;
     let mut start = ObjectWriter::typed("publication");
     start.string("topic", topic);
@@ -36,14 +53,20 @@ pub(crate) fn frame(topic: &str, offset: u64, data: &Bytes) -> Option<Shared> {
     text.push_str(&start[..start.len() - 1]);
     text.push(',');
     text.push_str(members);
-    text.shrink_to_fit();
-    Some(Shared { offset, payload_bytes: u64::from(u32::from_be_bytes(*length)), text: Utf8Bytes::from(text) })
+    let message = match bytes {
+        Some(bytes) => Message::Binary(envelope(&text, bytes).into()),
+        None => {
+            text.shrink_to_fit();
+            Message::Text(text.into())
+        }
+    };
+    Some(Shared { offset, payload_bytes: u64::from(length & !BYTES), message })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use readywire_protocol::frame::ServerFrame;
+    use readywire_protocol::frame::{ServerFrame, Wire};
 
     #[test]
     fn a_record_is_the_frame_that_the_protocol_writes() {
@@ -52,13 +75,27 @@ mod tests {
         let record = record("chat \\ said", &payload).unwrap();
         let shared = frame(&topic, 118, &record.data).unwrap();
         let expected = ServerFrame::Publication { topic, offset: 118, event: "chat \\ said".to_owned(), payload };
-        assert_eq!(shared.text.as_str(), expected.encode());
-        assert_eq!(shared.payload_bytes, 27);
+        assert_eq!(shared.message, Message::Text(expected.encode().into()));
+        assert_eq!((shared.payload_bytes, shared.size()), (27, expected.encode().len() as u64));
+    }
+
+    #[test]
+    fn a_record_of_bytes_is_the_envelope_that_the_protocol_writes() {
+        for bytes in [&b""[..], b"null", b"\xc3\x28\0"] {
+            let payload = Payload::from(bytes.to_vec());
+            let record = record("file", &payload).unwrap();
+            let shared = frame("t", 7, &record.data).unwrap();
+            let frame =
+                ServerFrame::Publication { topic: "t".to_owned(), offset: 7, event: "file".to_owned(), payload };
+            let Wire::Binary(expected) = frame.to_wire() else { panic!("an envelope") };
+            assert_eq!((shared.payload_bytes, shared.size()), (bytes.len() as u64, expected.len() as u64));
+            assert_eq!(shared.message, Message::Binary(expected.into()));
+        }
     }
 
     #[test]
     fn what_is_no_publication_makes_no_frame() {
-        for data in [&b""[..], b"abc", b"\0\0\0\x01\xff"] {
+        for data in [&b""[..], b"abc", b"\0\0\0\x01\xff", b"\x80\0\0\x01", b"\x80\0\0\x01\xff\xff"] {
             assert!(frame("t", 1, &Bytes::copy_from_slice(data)).is_none(), "{data:?}");
         }
     }

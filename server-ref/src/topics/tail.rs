@@ -2,7 +2,7 @@
 
 use super::record;
 use crate::log::{Epoch, Log, LogError, Name};
-use axum::extract::ws::Utf8Bytes;
+use axum::extract::ws::Message;
 use readywire_protocol::config::Window;
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,7 +24,23 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) struct Shared {
     pub(crate) offset: u64,
     pub(crate) payload_bytes: u64,
-    pub(crate) text: Utf8Bytes,
+    pub(crate) message: Message,
+}
+
+impl Shared {
+    pub(crate) fn is_binary(&self) -> bool {
+        matches!(self.message, Message::Binary(_))
+    }
+
+    /// The bytes of the whole message.
+    pub(crate) fn size(&self) -> u64 {
+        let size = match &self.message {
+            Message::Text(text) => text.as_str().len(),
+            Message::Binary(message) => message.len(),
+            _ => 0,
+        };
+        size as u64
+    }
 }
 
 /// What this process has of a topic that somebody here follows.
@@ -168,7 +184,7 @@ impl Tail {
             state.head = entry.offset;
             match record::frame(&self.topic, entry.offset, &entry.record.data) {
                 Some(shared) => {
-                    state.bytes += shared.text.len() as u64;
+                    state.bytes += shared.size();
                     state.recent.push_back(shared);
                 }
                 None => tracing::error!(topic = &*self.topic, offset = entry.offset, "a record is no publication"),
@@ -180,7 +196,7 @@ impl Tail {
             || state.recent.front().is_some_and(|oldest| oldest.offset < batch.first)
         {
             let Some(oldest) = state.recent.pop_front() else { break };
-            state.bytes -= oldest.text.len() as u64;
+            state.bytes -= oldest.size();
             state.since = oldest.offset;
         }
         let more = state.head < batch.head;

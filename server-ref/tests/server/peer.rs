@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use futures::{SinkExt, StreamExt};
+use readywire_protocol::frame::envelope_text;
 use readywire_server::application::Application;
 use readywire_server::claims::Authority;
 use readywire_server::command_line::CommandLine;
@@ -147,6 +148,19 @@ impl Raw {
     }
 
     /// The next message of the inbox, whose offset has to be this.
+    /// The next frame with bytes beside it, and those.
+    pub(crate) async fn envelope(&mut self) -> (Value, Vec<u8>) {
+        loop {
+            let message = self.next().await;
+            let Message::Binary(message) = message else {
+                assert!(message.is_text(), "{message:?}");
+                continue;
+            };
+            let (text, beside) = envelope_text(&message);
+            return (serde_json::from_str(text).expect("a frame"), message[message.len() - beside..].to_vec());
+        }
+    }
+
     pub(crate) async fn message(&mut self, offset: u64) -> Value {
         let message = self.until("message").await;
         assert_eq!(message["offset"], offset, "{message}");

@@ -3,7 +3,7 @@
 use crate::peer::{Raw, hello_as, parts, resuming, served, started};
 use readywire_protocol::config::{ServerConfig, Window};
 use readywire_protocol::json::Payload;
-use readywire_server::application::{Application, Rejection, Room};
+use readywire_server::application::{Application, Rejection, Room, Undeliverable};
 use readywire_server::hub::Parts;
 use readywire_server::log::Retention;
 use readywire_server::server::Running;
@@ -67,6 +67,18 @@ impl Raw {
     async fn has_taken(&mut self, topic: &str, offset: u64) {
         self.write(&json!({ "type": "taken", "topic": topic, "offset": offset })).await;
     }
+}
+
+/// One that speaks Binary, too.
+async fn binary(server: &Running, window: u64) -> Raw {
+    let mut hello = topical(hello_as("alice"), window);
+    hello["capabilities"] = json!(["resume", "answers", "topics", "binary"]);
+    Raw::ready(server, &hello).await.0
+}
+
+/// Publishes bytes, from the server itself.
+async fn put(server: &Running, topic: &str, bytes: &[u8]) -> u64 {
+    server.hub().publish(topic, "file", &Payload::from(bytes.to_vec())).await.unwrap()
 }
 
 /// Publishes 1 to `count`, from the server itself.
@@ -264,4 +276,79 @@ async fn an_application_without_topics_says_so() {
     raw.write(&json!({ "type": "subscribe", "topic": "t" })).await;
     let refused = raw.until("unsubscribed").await;
     assert_eq!((&refused["code"], &refused["retry"]), (&json!("unsupported"), &Value::Null));
+}
+
+#[tokio::test]
+async fn bytes_come_live_and_in_a_replay_as_they_were_published() {
+    let server = open(100).await;
+    let mut live = binary(&server, 256).await;
+    live.subscribe("t", None, None).await;
+    let files = [&b""[..], b"null", b"\0\xff\xc3\x28", &[7; 70_000]];
+    for (offset, bytes) in (1..).zip(files) {
+        assert_eq!(put(&server, "t", bytes).await, offset);
+        fill(&server, "u", 1).await;
+    }
+    let mut late = binary(&server, 256).await;
+    late.subscribe("t", Some(0), None).await;
+    for raw in [&mut live, &mut late] {
+        for (offset, bytes) in (1..).zip(files) {
+            let (frame, payload) = raw.envelope().await;
+            assert_eq!((&frame["type"], &frame["offset"]), (&json!("publication"), &json!(offset)));
+            assert_eq!((&frame["event"], frame.get("payload")), (&json!("file"), None));
+            assert_eq!(payload, bytes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_lags_gets_bytes_from_the_log_in_the_same_order() {
+    let server = open(5000).await;
+    let mut slow = binary(&server, 2).await;
+    slow.subscribe("t", None, None).await;
+    for number in 1..=300u16 {
+        put(&server, "t", &number.to_be_bytes().repeat(2000)).await;
+    }
+    for number in 1..=300u16 {
+        let (frame, payload) = slow.envelope().await;
+        assert_eq!(frame["offset"], number);
+        assert_eq!(payload, number.to_be_bytes().repeat(2000));
+        slow.has_taken("t", u64::from(number)).await;
+    }
+}
+
+#[tokio::test]
+async fn without_binary_a_subscription_ends_in_front_of_bytes() {
+    let server = open(100).await;
+    let mut live = here(&server, 256).await;
+    live.subscribe("t", None, None).await;
+    live.subscribe("u", None, None).await;
+    fill(&server, "t", 1).await;
+    put(&server, "t", b"2").await;
+    fill(&server, "t", 1).await;
+    let mut late = here(&server, 256).await;
+    late.subscribe("t", Some(0), None).await;
+    for raw in [&mut live, &mut late] {
+        assert_eq!(raw.gets("t", 1).await, 1);
+        let ended = raw.frame().await;
+        assert_eq!(ended, json!({ "type": "unsubscribed", "topic": "t", "code": "binary_not_agreed" }));
+    }
+    late.subscribe("t", Some(2), None).await;
+    late.gets("t", 3).await;
+    fill(&server, "u", 1).await;
+    live.gets("u", 1).await;
+    assert!(server.hub().metrics.text().contains("readywire_subscriptions 2"), "what ended counts no more");
+}
+
+#[tokio::test]
+async fn bytes_that_would_be_too_large_are_refused() {
+    let config = ServerConfig { max_message_bytes: 1000, ..ServerConfig::default() };
+    let server = served(Parts { application: Application::new().with_topics(Open(10)), config, ..parts() }).await;
+    let whole = readywire_protocol::frame::envelope(
+        r#"{"type":"publication","topic":"t","offset":18446744073709551615,"event":"file"}"#,
+        b"",
+    );
+    let most = 1000 - whole.len();
+    put(&server, "t", &vec![1; most]).await;
+    let large = server.hub().publish("t", "file", &Payload::from(vec![1; most + 1])).await;
+    assert_eq!(large, Err(Undeliverable::TooLarge));
 }

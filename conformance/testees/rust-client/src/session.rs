@@ -83,7 +83,8 @@ impl Run for Running {
             "send" => {
                 let options = options::of_send(order);
                 let sending = match (&bytes, order["topic"].as_str()) {
-                    (_, Some(topic)) => self.client.publish_with(topic, &event, payload, options),
+                    (Some(bytes), Some(topic)) => self.client.publish_with(topic, &event, bytes.clone(), options),
+                    (None, Some(topic)) => self.client.publish_with(topic, &event, payload, options),
                     (Some(bytes), None) => self.client.send_with(&event, bytes.clone(), options),
                     (None, None) => self.client.send_with(&event, payload, options),
                 };
@@ -227,11 +228,11 @@ fn follow(reports: &Reports, handle: u64, topic: &mut Subscription, context: &mu
                 "subscribed",
                 json!({ "handle": handle, "offset": offset, "epoch": epoch, "recovered": recovered }),
             ),
-            Poll::Ready(Some(Ok(TopicEvent::Publication(publication)))) => match publication.payload::<Value>() {
+            Poll::Ready(Some(Ok(TopicEvent::Publication(publication)))) => match publication.payload::<Payload>() {
                 Ok(payload) => {
                     let (event, offset) = (publication.event, publication.offset);
-                    let told = json!({ "handle": handle, "event": event, "payload": payload, "offset": offset });
-                    reports.tell("publication", told);
+                    let report = json!({ "handle": handle, "event": event, "offset": offset });
+                    reports.tell("publication", told(&payload, report));
                 }
                 Err(error) => reports.trouble(&error.to_string()),
             },

@@ -2,14 +2,14 @@
 
 use crate::server::{PATIENCE, TestServer, eager};
 use futures::StreamExt;
-use readywire::{Position, SendError, Subscription, SubscriptionError, TopicEvent, connect};
-use readywire_protocol::json::Payload;
+use readywire::{Bytes, Payload, Position, SendError, Subscription, SubscriptionError, TopicEvent, connect};
+use readywire_protocol::json::Payload as CorePayload;
 use readywire_server::application::Room;
 use tokio::time::timeout;
 
 async fn publish(server: &TestServer, topic: &str, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
-        let payload = Payload::parse(&number.to_string()).unwrap();
+        let payload = CorePayload::parse(&number.to_string()).unwrap();
         server.hub.publish(topic, "number", &payload).await.unwrap();
     }
 }
@@ -117,4 +117,37 @@ async fn dropping_it_unsubscribes_and_to_come_back_at_once_works() {
     publish(&server, "room/a", 1..=1).await;
     assert_eq!(number(&mut topic).await, (1, true));
     client.close().await;
+}
+
+#[tokio::test]
+async fn bytes_are_published_and_followed_across_cuts() {
+    let server = TestServer::start().await;
+    let (client, other) =
+        (connect(&server.url(), eager()).await.unwrap(), connect(&server.url(), eager()).await.unwrap());
+    let mut topics = [client.subscribe("board/files"), other.subscribe("board/files")];
+    for topic in &mut topics {
+        next(topic).await;
+    }
+    for round in 0..40u8 {
+        let sent = Bytes::from(vec![round; usize::from(round) * 50]);
+        let sending = client.publish("board/files", "file", sent.clone());
+        if round % 10 == 5 {
+            server.cut();
+        }
+        sending.await.unwrap();
+        client.publish("board/files", "name", &round).await.unwrap();
+        for topic in &mut topics {
+            let mut came: Vec<Payload> = Vec::new();
+            while came.len() < 2 {
+                match next(topic).await {
+                    TopicEvent::Subscribed { recovered, .. } => assert!(recovered),
+                    TopicEvent::Publication(publication) => came.push(publication.payload::<Payload>().unwrap()),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(came, [Payload::Bytes(sent.clone()), Payload::Json(round.to_string())], "once, in order");
+        }
+    }
+    client.close().await;
+    other.close().await;
 }

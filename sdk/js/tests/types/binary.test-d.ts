@@ -16,6 +16,12 @@ function same<A, B>(_same: Same<A, B>): void {}
 export async function bytes(file: File, picture: DataView): Promise<void> {
   const client = await connect<Files>("wss://example.org/ws");
   for (const payload of [file, picture, new ArrayBuffer(1), new Float32Array(1)]) await client.send("upload", payload);
+  await client.publish("room/7", "upload", picture);
+  // @ts-expect-error: JSON where bytes are meant
+  await client.publish("room/7", "upload", { name: "a" });
+  for await (const news of client.subscribe<"thumbnail">("room/7")) {
+    if (news.type === "publication") same<typeof news.payload, Uint8Array>(true);
+  }
   await client.send("either", { name: "a" });
   await client.send("either", new Uint8Array(1));
   // @ts-expect-error: JSON where bytes are meant

@@ -127,3 +127,22 @@ test("a frame in a binary message is shown with the size of its payload", async 
   await settle();
   assert.deepEqual(frames.map(({ text, bytes }) => [text, bytes]), [["{}", 3], ["{}", undefined]]);
 });
+
+test("what is published as bytes keeps its topic", async () => {
+  const { client, engine } = await ready();
+  for (const payload of [Uint8Array.of(1, 2), new Blob(["a"])]) later(client.publish("room/7", "file", payload, { key: "k" }));
+  await settle();
+  assert.deepEqual(engine.named("sendBytes"), [
+    ["sendBytes", 1, "file", Uint8Array.of(1, 2), 0, 0, "k", "room/7"],
+    ["sendBytes", 2, "file", Uint8Array.of(97), 0, 0, "k", "room/7"],
+  ]);
+});
+
+test("a publication of bytes is the application's own copy", async () => {
+  const { client, engine } = await ready();
+  const topic = client.subscribe("room/7");
+  const memory = Uint8Array.of(9, 1, 2, 9);
+  engine.publication(topic.handle, 5, "file", memory.subarray(1, 3));
+  memory.fill(0);
+  assert.deepEqual((await topic.next()).value, { type: "publication", event: "file", payload: Uint8Array.of(1, 2), offset: 5 });
+});

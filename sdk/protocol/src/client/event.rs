@@ -139,7 +139,7 @@ pub enum ClientEvent {
         offset: u64,
         /// What it is.
         event: String,
-        /// Opaque JSON.
+        /// Opaque JSON or bytes.
         payload: Payload,
     },
     /// A subscription is over, exactly once.

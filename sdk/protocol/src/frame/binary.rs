@@ -21,11 +21,7 @@ impl Wire {
     /// The text of a frame; beside it the payload, if that is bytes and not in the text already.
     pub(crate) fn new(frame: String, payload: Option<&Payload>) -> Self {
         let Some(bytes) = payload.and_then(Payload::bytes) else { return Self::Text(frame) };
-        let mut message = Vec::with_capacity(LENGTH_BYTES + frame.len() + bytes.len());
-        message.extend_from_slice(&(frame.len() as u32).to_be_bytes());
-        message.extend_from_slice(frame.as_bytes());
-        message.extend_from_slice(bytes);
-        Self::Binary(message)
+        Self::Binary(envelope(&frame, bytes))
     }
 
     /// The bytes of the whole message, which limits count (clause `binary.size`).
@@ -36,6 +32,16 @@ impl Wire {
         };
         size as u64
     }
+}
+
+/// An envelope of the text of a frame, which has no payload of its own, and of the payload. For those who write one
+/// frame to many.
+pub fn envelope(frame: &str, payload: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(LENGTH_BYTES + frame.len() + payload.len());
+    message.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+    message.extend_from_slice(frame.as_bytes());
+    message.extend_from_slice(payload);
+    message
 }
 
 /// The text of the frame in an envelope, and how many bytes of payload are beside it. For those who look at the wire:

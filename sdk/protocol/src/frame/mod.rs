@@ -8,7 +8,7 @@ mod client;
 mod fields;
 mod server;
 
-pub use binary::{Wire, envelope_text};
+pub use binary::{Wire, envelope, envelope_text};
 pub(crate) use client::send;
 pub use client::{Auth, ClientFrame, Hello, Resume, Send};
 pub use server::{

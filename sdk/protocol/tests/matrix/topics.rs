@@ -113,29 +113,29 @@ fn a_window_is_the_topics_own() {
     far.hears(&subscribe("u"));
     far.core.subscribed("u", news(0));
     for offset in [5, 7, 9] {
-        assert!(far.core.deliver_publication("t", offset, 10));
+        assert!(far.core.deliver_publication("t", offset, 10, false));
     }
     assert_eq!(far.core.topic_room("t"), None);
-    assert!(!far.core.deliver_publication("t", 10, 1), "three are out");
-    assert!(far.core.deliver_publication("u", 1, 1), "another topic goes on");
+    assert!(!far.core.deliver_publication("t", 10, 1, false), "three are out");
+    assert!(far.core.deliver_publication("u", 1, 1, false), "another topic goes on");
     far.hears(&taken("t", 7));
     assert!(far.tells().contains(&ServerEvent::TopicRoom { topic: "t".to_owned() }));
     assert_eq!(far.core.topic_room("t"), Some((9, Window { messages: 2, bytes: 90 })));
-    assert!(!far.core.deliver_publication("t", 10, 91), "too many bytes");
+    assert!(!far.core.deliver_publication("t", 10, 91, false), "too many bytes");
     assert_eq!(far.core.topic_room("t"), None, "it waits");
     far.hears(&taken("t", 9));
-    assert!(far.core.deliver_publication("t", 10, 1000), "however large, it passes an empty window");
-    assert!(!far.core.deliver_publication("t", 10, 1), "once");
+    assert!(far.core.deliver_publication("t", 10, 1000, false), "however large, it passes an empty window");
+    assert!(!far.core.deliver_publication("t", 10, 1, false), "once");
 }
 
 #[test]
 fn taken_covers_what_was_delivered() {
     let mut far = following();
-    assert!(far.core.deliver_publication("t", 5, 10));
+    assert!(far.core.deliver_publication("t", 5, 10, false));
     far.hears(&taken("t", 6));
     assert_eq!(far.ending().and_then(|ending| ending.clause), Some(Clause::TopicTaken));
     let mut far = following();
-    assert!(far.core.deliver_publication("t", 500, 10));
+    assert!(far.core.deliver_publication("t", 500, 10, false));
     far.core.subscribed("t", Subscribed { recovered: false, epoch: "f".to_owned(), ..news(0) });
     far.hears(&taken("t", 500));
     far.hears(&taken("nobody follows it", 500));
@@ -145,9 +145,9 @@ fn taken_covers_what_was_delivered() {
 #[test]
 fn to_ask_again_begins_anew() {
     let mut far = following();
-    assert!(far.core.deliver_publication("t", 5, 10));
+    assert!(far.core.deliver_publication("t", 5, 10, false));
     far.hears(&subscribe("t"));
-    assert!(!far.core.deliver_publication("t", 6, 10), "nothing before the answer");
+    assert!(!far.core.deliver_publication("t", 6, 10, false), "nothing before the answer");
     far.hears(&subscribe("t"));
     assert_eq!(answers(&mut far), ["t ends withdrawn"], "each request has one answer");
     far.core.subscribed("t", news(2));
@@ -161,7 +161,7 @@ fn an_end_is_told_once() {
     far.core.unsubscribed("t", "revoked", true);
     far.core.unsubscribed("t", "revoked", true);
     assert_eq!(answers(&mut far), ["t ends revoked"]);
-    assert!(!far.core.deliver_publication("t", 6, 10));
+    assert!(!far.core.deliver_publication("t", 6, 10, false));
     far.hears(&unsubscribe("t"));
     far.hears(&unsubscribe("t"));
     assert_eq!(answers(&mut far), ["t ends ", "t ends "], "each is confirmed");
@@ -202,4 +202,40 @@ fn a_server_without_topics_sees_no_topic_in_a_send() {
     assert!(matches!(&far.tells()[..], [ServerEvent::Send(send)] if send.topic.is_none()));
     far.hears(&taken("t", 0));
     assert_eq!(far.ending().and_then(|ending| ending.clause), Some(Clause::FrameLevel));
+}
+
+#[test]
+fn a_subscription_without_binary_ends_in_front_of_bytes() {
+    let mut far = following();
+    assert!(far.core.deliver_publication("t", 5, 1, false));
+    assert!(!far.core.deliver_publication("t", 6, 1, true));
+    assert!(!far.core.follows("t"));
+    assert_eq!(answers(&mut far), ["t ends binary_not_agreed"], "once, and behind what came before");
+    assert!(!far.core.deliver_publication("t", 7, 1, false), "nothing seems to follow");
+    far.hears(&subscribe("t"));
+    far.core.subscribed("t", news(6));
+    assert!(far.core.deliver_publication("t", 7, 1, false), "who asks for what is behind gets that");
+}
+
+#[test]
+fn what_is_no_news_ends_nothing() {
+    let mut far = following();
+    assert!(!far.core.deliver_publication("t", 4, 1, true), "it was had already");
+    assert!(!far.core.deliver_publication("u", 5, 1, true), "nobody follows it");
+    far.hears(&subscribe("t"));
+    assert!(!far.core.deliver_publication("t", 5, 1, true), "not before the answer");
+    assert!(far.core.follows("t"));
+}
+
+#[test]
+fn with_binary_bytes_are_a_publication_like_any_other() {
+    let mut hello = hello(3, 100);
+    hello.capabilities.push("binary".to_owned());
+    let mut far = Far::with(config(), Stage::ProcessingReady, hello);
+    far.hears(&subscribe("t"));
+    far.core.subscribed("t", news(4));
+    assert!(far.core.deliver_publication("t", 5, 60, true));
+    assert!(!far.core.deliver_publication("t", 6, 60, true), "the window counts its bytes");
+    far.hears(&taken("t", 5));
+    assert!(far.core.deliver_publication("t", 6, 60, true));
 }

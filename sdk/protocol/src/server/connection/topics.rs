@@ -8,6 +8,9 @@ const MAX_EARLY: usize = 256;
 /// The longest name of a topic, in bytes (clause `topic.name`).
 const MAX_NAME_BYTES: usize = 256;
 
+/// The end of a subscription at a publication that its client cannot read (clause `binary.publication`).
+const NOT_BINARY: &str = "binary_not_agreed";
+
 /// The answer to a request that the next one for its topic overtook, so that each has one.
 const WITHDRAWN: &str = "withdrawn";
 
@@ -88,6 +91,11 @@ impl ServerConnection {
         }
     }
 
+    /// Whether the client follows a topic, or has asked to.
+    pub fn follows(&self, topic: &str) -> bool {
+        self.topics.followed.contains_key(topic)
+    }
+
     /// After which offset the client's window for a topic has room, for how many messages and bytes; `None` if it has
     /// none, or does not follow it.
     pub fn topic_room(&self, topic: &str) -> Option<(u64, Window)> {
@@ -98,11 +106,17 @@ impl ServerConnection {
 
     /// Counts a publication towards the client's window. If this is true, the driver writes its frame, which it may share
     /// with every other subscriber, right behind what [`ServerConnection::poll_transmit`] has given; if not, it has to
-    /// wait for room, or is none that the client still needs.
+    /// wait for room, is none that the client still needs, or is `binary` and none that it can read: then the subscription is
+    /// over, see [`ServerConnection::follows`].
     #[must_use]
-    pub fn deliver_publication(&mut self, topic: &str, offset: u64, payload_bytes: u64) -> bool {
+    pub fn deliver_publication(&mut self, topic: &str, offset: u64, payload_bytes: u64, binary: bool) -> bool {
+        let unreadable = binary && !self.agreed(BINARY);
         let Some(followed) = self.topics.followed.get_mut(topic) else { return false };
         if !self.stage.is_ready() || !followed.stands || offset <= followed.cursor {
+            return false;
+        }
+        if unreadable {
+            self.unsubscribed(topic, NOT_BINARY, false);
             return false;
         }
         let Window { messages, bytes } = self.window;
