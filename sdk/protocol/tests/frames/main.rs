@@ -3,6 +3,7 @@
 
 mod any;
 mod binary;
+mod defaults;
 mod hostile;
 mod oracle;
 mod round_trip;
