@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What an application does with the messages of one event.
@@ -45,6 +46,27 @@ pub struct Rejection {
     pub message: String,
     /// Whether the same may work later.
     pub retry: bool,
+    /// Not before so long.
+    pub retry_after: Option<Duration>,
+}
+
+impl Rejection {
+    /// The same would be refused again.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), retry: false, retry_after: None }
+    }
+
+    /// The same may work later.
+    #[must_use]
+    pub fn retry(self) -> Self {
+        Self { retry: true, ..self }
+    }
+
+    /// The same may work in so long: what a limit on how often something is sent would say.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry: true, retry_after: Some(wait), ..self }
+    }
 }
 
 /// One message.

@@ -195,8 +195,7 @@ fn message(text: String) -> SessionMessage {
 
 /// What a send says to the upstream.
 pub(crate) fn text_of(event: &str, payload: &Payload) -> Result<String, Rejection> {
-    let reject =
-        |message: &str| Rejection { code: "unknown_event".to_owned(), message: message.to_owned(), retry: false };
+    let reject = |message: &str| Rejection::new("unknown_event", message);
     let text = payload.text().ok_or_else(|| reject("the application behind takes text"))?;
     match event {
         "json" => Ok(text.to_owned()),

@@ -50,8 +50,7 @@ pub trait TopicPolicy: Send + Sync + 'static {
 
 /// The refusal that says nothing.
 pub fn forbidden() -> Rejection {
-    let message = "this topic is not for you".to_owned();
-    Rejection { code: "forbidden".to_owned(), message, retry: false }
+    Rejection::new("forbidden", "this topic is not for you")
 }
 
 /// The topics of one process.

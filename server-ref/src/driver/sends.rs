@@ -7,7 +7,9 @@ use crate::session_inbox::{Nowhere, SessionInbox};
 use crate::sessions::Taking;
 use futures::{FutureExt, poll};
 use readywire_protocol::frame::{Refusal, Send};
+use readywire_protocol::json::INTEGER_END;
 use readywire_protocol::server::Decision;
+use readywire_protocol::time::milliseconds;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -65,8 +67,9 @@ impl Driver {
                 ..refusal(send.id, "service_impaired")
             }),
             (Some(handler), None) => handler.admit(&claims.sub, &send.payload).err().map(|rejection| {
-                let Rejection { code, message, retry } = rejection;
-                Refusal { message: start_of(&message), retry, ..refusal(send.id, &code) }
+                let Rejection { code, message, retry, retry_after } = rejection;
+                let retry_after_ms = retry_after.map(|wait| milliseconds(wait).min(INTEGER_END - 1));
+                Refusal { message: start_of(&message), retry, retry_after_ms, ..refusal(send.id, &code) }
             }),
         };
         (send, refuse)

@@ -134,21 +134,15 @@ impl Behind {
     pub(super) fn judge(&self, send: &Send) -> Option<Refusal> {
         let rejection = match text_of(&send.event, &send.payload) {
             // Nobody here knows which of the application's messages that would be, nor when it ends (clause `answer.end`).
-            Ok(_) if send.answer || send.topic.is_some() => Rejection {
-                code: "unsupported".to_owned(),
-                message: "the application behind has its own answers and topics: send, and read its messages"
-                    .to_owned(),
-                retry: false,
-            },
+            Ok(_) if send.answer || send.topic.is_some() => Rejection::new(
+                "unsupported",
+                "the application behind has its own answers and topics: send, and read its messages",
+            ),
             Ok(_) if self.upstream.has_room(self.undecided.len()) => return None,
-            Ok(_) => Rejection {
-                code: "upstream_busy".to_owned(),
-                message: "the application behind does not read as fast as this".to_owned(),
-                retry: true,
-            },
+            Ok(_) => Rejection::new("upstream_busy", "the application behind does not read as fast as this").retry(),
             Err(rejection) => rejection,
         };
-        let Rejection { code, message, retry } = rejection;
+        let Rejection { code, message, retry, .. } = rejection;
         Some(Refusal { id: send.id, code, message, retry, retry_after_ms: None, service: None })
     }
 }

@@ -7,6 +7,7 @@ use readywire_protocol::json::Payload;
 use readywire_server::application::{Answer, Application, Failure, Handler, Rejection, Request};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Keeps what it was given, in order.
 #[derive(Clone, Default)]
@@ -136,7 +137,7 @@ struct Even(Ledger);
 impl Handler for Even {
     fn admit(&self, subject: &str, payload: &Payload) -> Result<(), Rejection> {
         let even = payload.text().and_then(|text| text.parse::<u64>().ok()).is_some_and(|number| number % 2 == 0);
-        let rejection = Rejection { code: "odd".to_owned(), message: format!("not with {subject}"), retry: true };
+        let rejection = Rejection::new("odd", format!("not with {subject}")).retry_after(Duration::from_millis(1500));
         if even { Ok(()) } else { Err(rejection) }
     }
 
@@ -155,7 +156,7 @@ async fn what_a_handler_does_not_admit_is_refused_in_its_words_and_not_processed
     }
     let nack = raw.until("nack").await;
     assert_eq!((&nack["id"], &nack["code"], &nack["retry"]), (&json!(1), &json!("odd"), &json!(true)));
-    assert_eq!(nack["message"], "not with alice");
+    assert_eq!((&nack["message"], &nack["retry_after_ms"]), (&json!("not with alice"), &json!(1500)));
     assert_eq!(raw.until("nack").await["id"], 3);
     raw.acked(3).await;
     assert_eq!(ledger.entries(), [2]);

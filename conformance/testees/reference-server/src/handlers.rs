@@ -89,7 +89,7 @@ struct Refuse;
 
 impl Handler for Refuse {
     fn admit(&self, _: &str, _: &Payload) -> Result<(), Rejection> {
-        Err(Rejection { code: "refused".to_owned(), message: "as asked".to_owned(), retry: false })
+        Err(Rejection::new("refused", "as asked"))
     }
 
     fn handle<'a>(&'a self, _: Request, _: &'a mut Answer) -> Handling<'a> {
