@@ -17,6 +17,9 @@ use readywire_protocol::frame::envelope_text;
 use readywire_protocol::json::Payload;
 use readywire_protocol::time::{Duration, Instant};
 
+/// Whether payloads may be bytes.
+const BINARY: bool = cfg!(feature = "binary");
+
 /// What the application wants. `R` is what it wants of its sink alone.
 #[derive(Clone, Debug)]
 pub enum Input<R> {
@@ -192,13 +195,15 @@ impl<S: EventSink> Engine<S> {
                         socket.send(text);
                     }
                 }
-                Command::TransmitBinary { number, message } => {
+                Command::TransmitBinary { number, message } if BINARY => {
                     let (text, payload) = envelope_text(&message);
                     self.sink.frame(Direction::Out, text, Some(payload));
                     if let Some((_, socket)) = self.sockets.iter().find(|(open, _)| *open == number) {
                         socket.send_binary(message);
                     }
                 }
+                // A build without bytes writes none.
+                Command::TransmitBinary { .. } => {}
                 Command::Close { number, code, reason } => {
                     if let Some(socket) = self.forget(number) {
                         self.farewell = Some(socket.close(code, reason));

@@ -47,8 +47,10 @@ impl Sink {
 
     fn tell_payload(&self, event: ObjectWriter, payload: &Payload) {
         match payload.bytes() {
-            Some(bytes) => drop(self.on_event.call_with_bytes(&JsValue::NULL, &event.finish(), bytes)),
-            None => drop(self.tell(event, payload.text())),
+            Some(bytes) if cfg!(feature = "binary") => {
+                drop(self.on_event.call_with_bytes(&JsValue::NULL, &event.finish(), bytes))
+            }
+            _ => drop(self.tell(event, payload.text())),
         }
     }
 
@@ -164,7 +166,7 @@ impl EventSink for Sink {
                 event.boolean("resumed", resumed);
                 self.tell(event, None);
             }
-            ClientEvent::Carried(carried) => {
+            ClientEvent::Carried(carried) if cfg!(feature = "carry") => {
                 let mut event = ObjectWriter::typed("carried");
                 nullable(&mut event, "state", carried.map(|carried| carried.encode()).as_deref());
                 self.tell(event, None);
@@ -186,29 +188,35 @@ impl EventSink for Sink {
                 event.string("event", &name);
                 self.tell_payload(event, &payload);
             }
-            ClientEvent::Text(text) => {
+            ClientEvent::Text(text) if cfg!(feature = "existing") => {
                 self.tell(ObjectWriter::typed("text"), Some(&text));
             }
             ClientEvent::Answer(part) => self.answer(&part),
-            ClientEvent::Subscribed { handle, offset, head, epoch, recovered } => {
+            ClientEvent::Subscribed { handle, offset, head, epoch, recovered } if cfg!(feature = "topics") => {
                 let mut event = topical("subscribed", handle, offset);
                 event.integer("head", head);
                 event.string("epoch", &epoch);
                 event.boolean("recovered", recovered);
                 self.tell(event, None);
             }
-            ClientEvent::Publication { handle, offset, event: name, payload } => {
+            ClientEvent::Publication { handle, offset, event: name, payload } if cfg!(feature = "topics") => {
                 let mut event = topical("publication", handle, offset);
                 event.string("event", &name);
                 self.tell_payload(event, &payload);
             }
-            ClientEvent::Unsubscribed { handle, code, retry } => {
+            ClientEvent::Unsubscribed { handle, code, retry } if cfg!(feature = "topics") => {
                 let mut event = topical("unsubscribed", handle, 0);
                 event.string("code", &code);
                 event.boolean("retry", retry);
                 self.tell(event, None);
             }
             ClientEvent::Closed(end) => self.closed(&end),
+            // Of a capability that this build does not have.
+            ClientEvent::Carried(_)
+            | ClientEvent::Text(_)
+            | ClientEvent::Subscribed { .. }
+            | ClientEvent::Publication { .. }
+            | ClientEvent::Unsubscribed { .. } => {}
         }
         None
     }

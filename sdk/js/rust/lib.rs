@@ -10,13 +10,20 @@ mod options;
 mod page;
 
 use events::{Listener, Request, Sink};
-use options::Options;
+use options::{How, Options};
 use page::Page;
 use readywire::clock;
 use readywire::engine::{Happening, Input, Machine, Question};
-use readywire_protocol::client::{Client, Existing, Position, SendOptions, TokenFailure};
+use readywire_protocol::client::Client;
+#[cfg(feature = "existing")]
+use readywire_protocol::client::Existing;
+#[cfg(feature = "topics")]
+use readywire_protocol::client::Position;
+use readywire_protocol::client::{SendOptions, TokenFailure};
 use readywire_protocol::frame::Auth;
-use readywire_protocol::json::{Object, Payload};
+#[cfg(feature = "existing")]
+use readywire_protocol::json::Object;
+use readywire_protocol::json::Payload;
 use readywire_protocol::time::Duration;
 use std::rc::Rc;
 use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
@@ -45,11 +52,13 @@ impl RawClient {
     /// Begins to connect. The options are a JSON text.
     #[wasm_bindgen(constructor)]
     pub fn new(url: String, options: &str, on_event: Listener) -> RawClient {
-        let Options { config, frames, carried, existing } = Options::parse(&url, options);
-        let core = match (existing, carried) {
-            (Some(server), _) => Machine::from(Existing::new(config, server, clock::seed())),
-            (None, Some((carried, answers))) => Client::carry_on(config, clock::seed(), carried, &answers).into(),
-            (None, None) => Client::new(config, clock::seed()).into(),
+        let Options { config, frames, how } = Options::parse(&url, options);
+        let core = match how {
+            How::Anew => Machine::from(Client::new(config, clock::seed())),
+            #[cfg(feature = "carry")]
+            How::CarryOn(carried, answers) => Client::carry_on(config, clock::seed(), carried, &answers).into(),
+            #[cfg(feature = "existing")]
+            How::Existing(server) => Existing::new(config, server, clock::seed()).into(),
         };
         RawClient { page: Page::open(core, url, Sink::new(on_event, frames)) }
     }
@@ -93,6 +102,7 @@ impl RawClient {
     }
 
     /// As `send`, with bytes in place of JSON.
+    #[cfg(feature = "binary")]
     #[allow(clippy::too_many_arguments)]
     #[wasm_bindgen(js_name = sendBytes)]
     pub fn send_bytes(
@@ -110,6 +120,7 @@ impl RawClient {
     }
 
     /// Answers a `token` event at an existing server: `{"messages": [...]}`.
+    #[cfg(feature = "existing")]
     #[wasm_bindgen(js_name = provideOpening)]
     pub fn provide_opening(&self, number: f64, messages: &str) {
         let messages = Object::parse(messages).and_then(|object| object.strings("messages"));
@@ -117,6 +128,7 @@ impl RawClient {
     }
 
     /// Gives a message for an existing server to the client.
+    #[cfg(feature = "existing")]
     #[wasm_bindgen(js_name = sendText)]
     pub fn send_text(&self, handle: f64, text: String, flags: u32, expire_after_ms: f64) {
         let options = send_options(flags, expire_after_ms, None, None);
@@ -124,6 +136,7 @@ impl RawClient {
     }
 
     /// Follows a topic, from behind this offset on, or from now on if it is below 0.
+    #[cfg(feature = "topics")]
     pub fn subscribe(&self, handle: f64, topic: String, offset: f64, epoch: Option<String>) {
         let from = (offset >= 0.0).then_some(Position { offset: offset as u64, epoch });
         self.give(Input::Subscribe { handle: handle as u64, topic, from });

@@ -1,6 +1,9 @@
 //! What `connect` was told: one JSON object of whole numbers, booleans and names. What is left out has the core's default.
 
-use readywire_protocol::client::{Carried, ExistingServer};
+#[cfg(feature = "carry")]
+use readywire_protocol::client::Carried;
+#[cfg(feature = "existing")]
+use readywire_protocol::client::ExistingServer;
 use readywire_protocol::config::ClientConfig;
 use readywire_protocol::json::Object;
 use readywire_protocol::time::Duration;
@@ -9,10 +12,38 @@ pub(crate) struct Options {
     pub(crate) config: ClientConfig,
     /// Whether the application wants to see the frames.
     pub(crate) frames: bool,
+    pub(crate) how: How,
+}
+
+/// What the client begins with.
+pub(crate) enum How {
+    /// A new session.
+    Anew,
     /// The session that another client has left, and the handle and id of each answer that goes on.
-    pub(crate) carried: Option<(Carried, Vec<(u64, u64)>)>,
-    /// How to use a server that does not speak the protocol, if that is the mode.
-    pub(crate) existing: Option<ExistingServer>,
+    #[cfg(feature = "carry")]
+    CarryOn(Carried, Vec<(u64, u64)>),
+    /// A server that does not speak the protocol.
+    #[cfg(feature = "existing")]
+    Existing(ExistingServer),
+}
+
+impl How {
+    #[cfg_attr(not(any(feature = "carry", feature = "existing")), allow(unused_variables))]
+    fn parse(options: &Object<'_>) -> Self {
+        #[cfg(feature = "existing")]
+        if flag(options, "existing") {
+            return Self::Existing(ExistingServer {
+                protocols: options.strings("protocols").unwrap_or_default(),
+                confirms: flag(options, "confirms"),
+            });
+        }
+        #[cfg(feature = "carry")]
+        if let Some(carried) = options.string("carried").ok().flatten().and_then(|text| Carried::parse(&text)) {
+            let answers = options.integers("carriedAnswers").unwrap_or_default();
+            return Self::CarryOn(carried, answers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect());
+        }
+        Self::Anew
+    }
 }
 
 impl Options {
@@ -36,19 +67,15 @@ impl Options {
                 *field = Duration::from_millis(value);
             }
         }
-        let flag = |name| options.boolean(name).unwrap_or_default();
-        config.hello_in_upgrade = !flag("helloAfterUpgrade");
+        config.hello_in_upgrade = !flag(&options, "helloAfterUpgrade");
         url.clone_into(&mut config.address);
         config.alternates = options.strings("alternates").unwrap_or_default();
         config.agent.0 = "readywire-js".to_owned();
-        config.carried = flag("carries");
-        let answers = options.integers("carriedAnswers").unwrap_or_default();
-        let answers = answers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-        let carried = options.string("carried").ok().flatten().and_then(|text| Carried::parse(&text));
-        let existing = flag("existing").then(|| ExistingServer {
-            protocols: options.strings("protocols").unwrap_or_default(),
-            confirms: flag("confirms"),
-        });
-        Self { frames: flag("frames"), carried: carried.map(|carried| (carried, answers)), existing, config }
+        config.carried = flag(&options, "carries");
+        Self { frames: flag(&options, "frames"), how: How::parse(&options), config }
     }
+}
+
+fn flag(options: &Object<'_>, name: &str) -> bool {
+    options.boolean(name).unwrap_or_default()
 }

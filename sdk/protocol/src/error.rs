@@ -12,17 +12,26 @@ pub struct PeerMisbehaved {
     pub clause: Clause,
     /// What was found, in words that a person can act on.
     pub found: String,
+    id: &'static str,
 }
 
 impl PeerMisbehaved {
     /// The peer broke `clause`; `found` says how.
+    // Inlined, so that the id of a constant clause is a constant, too: a page then loads the ids that its client can tell,
+    // and not all there are.
+    #[inline(always)]
     pub fn new(clause: Clause, found: impl Into<String>) -> Self {
-        Self { clause, found: found.into() }
+        Self { clause, found: found.into(), id: clause.id() }
+    }
+
+    /// The id of the clause.
+    pub fn id(&self) -> &'static str {
+        self.id
     }
 
     /// The clause and what was found, for a person. `to_string` would bring all of formatting into the browser bundle.
     pub(crate) fn explain(&self) -> String {
-        joined(&[self.clause.id(), ": ", &self.found])
+        joined(&[self.id, ": ", &self.found])
     }
 
     /// The close code for this violation.

@@ -31,11 +31,13 @@ pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, &'a str)>,
 }
 
+#[inline(always)] // As `PeerMisbehaved::new`.
 fn wrong(clause: Clause, found: impl Into<String>) -> PeerMisbehaved {
     PeerMisbehaved::new(clause, found)
 }
 
 /// A member that does not hold what it should.
+#[inline(always)]
 fn unfit(clause: Clause, name: &str, how: &str) -> PeerMisbehaved {
     wrong(clause, joined(&["`", name, how]))
 }

@@ -37,5 +37,6 @@ pub const HELLO_PREFIX: &str = "readywire.hello.";
 pub const HELLO_ENTRY_BYTES: usize = 4096;
 
 mod base64url;
+mod capability;
 mod random;
 mod text;

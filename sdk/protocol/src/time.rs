@@ -28,6 +28,8 @@ impl Instant {
 
 impl Add<Duration> for Instant {
     type Output = Self;
+    // Called, since a page would load this arithmetic for each of some fifty deadlines.
+    #[inline(never)]
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanoseconds(duration)))
     }

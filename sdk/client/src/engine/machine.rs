@@ -1,7 +1,9 @@
 //! Either of the protocol's two clients, under one engine: what only one of them knows, the other ignores.
 
+#[cfg(feature = "existing")]
+use readywire_protocol::client::Existing;
 use readywire_protocol::client::{
-    Client, ClientEvent, ClientState, Command, Existing, OpeningResult, Position, SendOptions, TokenResult,
+    Client, ClientEvent, ClientState, Command, OpeningResult, Position, SendOptions, TokenResult,
 };
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::error::PeerMisbehaved;
@@ -14,6 +16,7 @@ pub enum Machine {
     /// A client of this protocol.
     Client(Box<Client>),
     /// A client at a server that does not speak it.
+    #[cfg(feature = "existing")]
     Existing(Box<Existing>),
 }
 
@@ -23,24 +26,34 @@ impl From<Client> for Machine {
     }
 }
 
+#[cfg(feature = "existing")]
 impl From<Existing> for Machine {
     fn from(existing: Existing) -> Self {
         Self::Existing(Box::new(existing))
     }
 }
 
+/// Goes on with whichever it is.
+macro_rules! with {
+    ($machine:expr, $client:pat => $one:expr, $existing:pat => $other:expr) => {
+        match $machine {
+            Machine::Client($client) => $one,
+            #[cfg(feature = "existing")]
+            Machine::Existing($existing) => $other,
+        }
+    };
+}
+
 /// Calls the same method of whichever it is.
 macro_rules! either {
     ($($name:ident(&mut self $(, $argument:ident: $type:ty)*) $(-> $result:ty)?;)*) => {$(
         pub(super) fn $name(&mut self $(, $argument: $type)*) $(-> $result)? {
-            match self {
-                Self::Client(client) => client.$name($($argument),*),
-                Self::Existing(existing) => existing.$name($($argument),*),
-            }
+            with!(self, client => client.$name($($argument),*), existing => existing.$name($($argument),*))
         }
     )*};
 }
 
+#[cfg_attr(not(feature = "existing"), allow(unused))]
 impl Machine {
     either! {
         connect(&mut self, now: Instant);
@@ -63,13 +76,10 @@ impl Machine {
         text: &str,
         mut says_ready: impl FnMut(&str) -> bool,
     ) {
-        match self {
-            Self::Client(client) => client.handle_message(now, number, text),
-            Self::Existing(existing) => {
-                let ready = existing.awaits_rule(number) && says_ready(text);
-                existing.handle_message(now, number, text, ready);
-            }
-        }
+        with!(self, client => client.handle_message(now, number, text), existing => {
+            let ready = existing.awaits_rule(number) && says_ready(text);
+            existing.handle_message(now, number, text, ready);
+        });
     }
 
     pub(super) fn handle_closed(
@@ -79,67 +89,48 @@ impl Machine {
         frame: Option<CloseFrame>,
         mut stops: impl FnMut(&CloseFrame) -> bool,
     ) {
-        match self {
-            Self::Client(client) => client.handle_closed(now, number, frame),
-            Self::Existing(existing) => {
-                let stop = frame.as_ref().is_some_and(&mut stops);
-                existing.handle_closed(now, number, frame, stop);
-            }
-        }
+        with!(self, client => client.handle_closed(now, number, frame), existing => {
+            let stop = frame.as_ref().is_some_and(&mut stops);
+            existing.handle_closed(now, number, frame, stop);
+        });
     }
 
     pub(super) fn send(&mut self, now: Instant, handle: u64, event: &str, payload: Payload, options: SendOptions) {
-        if let Self::Client(client) = self {
-            client.send(now, handle, event, payload, options);
-        }
+        with!(self, client => client.send(now, handle, event, payload, options), _ => {});
     }
 
     pub(super) fn send_text(&mut self, now: Instant, handle: u64, text: String, options: &SendOptions) {
-        if let Self::Existing(existing) = self {
+        with!(self, _ => {}, existing => {
             existing.send(now, handle, text, options.fail_fast, options.expire_after);
-        }
+        });
     }
 
     pub(super) fn handle_binary(&mut self, now: Instant, number: u64, message: Vec<u8>) {
-        match self {
-            Self::Client(client) => client.handle_binary(now, number, message),
-            Self::Existing(existing) => existing.handle_binary(now, number),
-        }
+        with!(self, client => client.handle_binary(now, number, message), existing => existing.handle_binary(now, number));
     }
 
     pub(super) fn subscribe(&mut self, handle: u64, topic: &str, from: Option<Position>) {
-        if let Self::Client(client) = self {
-            client.subscribe(handle, topic, from);
-        }
+        with!(self, client => client.subscribe(handle, topic, from), _ => {});
     }
 
     pub(super) fn cancel(&mut self, now: Instant, handle: u64) {
-        if let Self::Client(client) = self {
-            client.cancel(now, handle);
-        }
+        with!(self, client => client.cancel(now, handle), _ => {});
     }
 
     pub(super) fn provide_token(&mut self, now: Instant, number: u64, token: TokenResult) {
-        match self {
-            Self::Client(client) => client.provide_token(now, number, token),
+        with!(self, client => client.provide_token(now, number, token), existing => {
             // It wants opening messages: of a token it can only be told that there is none.
-            Self::Existing(existing) => {
-                if let Err(failure) = token {
-                    existing.provide_opening(now, number, Err(failure));
-                }
+            if let Err(failure) = token {
+                existing.provide_opening(now, number, Err(failure));
             }
-        }
+        });
     }
 
     pub(super) fn provide_fresh_token(&mut self, now: Instant, number: u64, token: TokenResult) {
-        if let Self::Client(client) = self {
-            client.provide_fresh_token(now, number, token);
-        }
+        with!(self, client => client.provide_fresh_token(now, number, token), _ => {});
     }
 
     pub(super) fn provide_opening(&mut self, now: Instant, number: u64, opening: OpeningResult) {
-        if let Self::Existing(existing) = self {
-            existing.provide_opening(now, number, opening);
-        }
+        with!(self, _ => {}, existing => existing.provide_opening(now, number, opening));
     }
 }

@@ -25,13 +25,15 @@ fn parse(text: &str) -> Option<Address<'_>> {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix("ws://")?),
     };
-    let authority = rest.split(['/', '?']).next()?;
+    // Byte by byte, since it is ASCII by now: `str::find` and its like would be another kilobyte for each page to load.
+    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let authority = rest.get(..end)?;
     // In brackets an address of IPv6 has colons of its own.
-    let end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
-    let colon = authority.get(end..)?.find(':').map_or(authority.len(), |at| end + at);
+    let end = authority.bytes().rposition(|byte| byte == b']').map_or(0, |bracket| bracket + 1);
+    let colon = authority.bytes().skip(end).position(|byte| byte == b':').map_or(authority.len(), |at| end + at);
     let (host, port) = (authority.get(..colon)?, authority.get(colon..)?);
     let digits = port.bytes().skip(1).all(|byte| byte.is_ascii_digit());
-    (digits && !host.is_empty() && !host.contains('@')).then_some(Address { secure, host })
+    (digits && !host.is_empty() && !host.bytes().any(|byte| byte == b'@')).then_some(Address { secure, host })
 }
 
 #[cfg(test)]

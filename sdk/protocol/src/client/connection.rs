@@ -2,6 +2,7 @@
 
 use super::queue::Queue;
 use super::refresh::Refresh;
+use crate::capability::{BINARY, REFRESH, TOPICS};
 use crate::clause::Clause;
 use crate::config::ClientConfig;
 use crate::error::PeerMisbehaved;
@@ -42,7 +43,7 @@ pub(super) struct Connection {
     resume: bool,
     answers: bool,
     /// Fresh tokens, if that was agreed on.
-    pub(super) refresh: Option<Refresh>,
+    refresh: Option<Refresh>,
     binary: bool,
     topics: bool,
     silence: Option<Duration>,
@@ -113,6 +114,16 @@ impl Connection {
         Some(ReadyConnection { transmits: &mut self.transmits, limits, resume, answers, topics, binary })
     }
 
+    /// Fresh tokens, if that was agreed on.
+    pub(super) fn refresh(&self) -> Option<&Refresh> {
+        self.refresh.as_ref().filter(|_| REFRESH)
+    }
+
+    /// The same, to go on with it.
+    pub(super) fn refresh_mut(&mut self) -> Option<&mut Refresh> {
+        self.refresh.as_mut().filter(|_| REFRESH)
+    }
+
     /// Writes a `subscribe` behind the hello; nothing else may pass before `ready` (clause `ready.gate`).
     pub(super) fn write_early(&mut self, subscribe: String) {
         self.transmits.push(Wire::Text(subscribe));
@@ -153,7 +164,7 @@ impl Connection {
         self.probe_deadline = None;
         let frame = match received {
             Received::Text(text) => ServerFrame::decode(text)?,
-            Received::Binary(_) if !self.binary || !self.stage.is_ready() => {
+            Received::Binary(_) if !BINARY || !self.binary || !self.stage.is_ready() => {
                 return Err(PeerMisbehaved::new(Clause::FrameText, "a binary message, which nobody agreed to"));
             }
             Received::Binary(message) => ServerFrame::decode_binary(message)?,
@@ -179,8 +190,7 @@ impl Connection {
 
     fn staged(&mut self, config: &ClientConfig, now: Instant, news: StageNews) -> Result<Inbound, PeerMisbehaved> {
         let step = self.stage.announced(news.stage).map_err(|clause| {
-            let found = joined(&["`stage ", news.stage.name(), "` after ", self.stage.name()]);
-            PeerMisbehaved::new(clause, found)
+            out_of_order(clause, joined(&["`stage ", news.stage.name(), "` after ", self.stage.name()]))
         })?;
         if news.stage == Stage::Degraded && news.impaired.is_empty() {
             return Err(PeerMisbehaved::new(Clause::StageDegraded, "`stage DEGRADED` names no impaired service"));
@@ -210,12 +220,12 @@ impl Connection {
         let stage = self
             .stage
             .confirmed()
-            .map_err(|clause| PeerMisbehaved::new(clause, joined(&["`ready` after ", self.stage.name()])))?;
+            .map_err(|clause| out_of_order(clause, joined(&["`ready` after ", self.stage.name()])))?;
         let listed = |level: &str| ready.capabilities.iter().any(|listed| listed == level);
         let resume = listed("resume");
         let answers = resume && listed("answers");
-        let binary = listed("binary");
-        let topics = listed("topics");
+        let binary = BINARY && listed("binary");
+        let topics = TOPICS && listed("topics");
         if resume && ready.session.is_none() {
             return Err(PeerMisbehaved::new(Clause::FrameField, "`session` is missing, though Resume was agreed on"));
         }
@@ -228,7 +238,7 @@ impl Connection {
         self.limits = Some(ready.limits);
         self.resume = resume;
         self.answers = answers;
-        self.refresh = listed("refresh").then(Refresh::default);
+        self.refresh = (REFRESH && listed("refresh")).then(Refresh::default);
         self.binary = binary;
         self.topics = topics;
         if !resume {
@@ -239,5 +249,14 @@ impl Connection {
         }
         self.silence = Some(Duration::from_millis(interval_ms.saturating_add(timeout_ms)));
         Ok(Inbound::Ready(ready))
+    }
+}
+
+/// A step that breaks one of these clauses: each is a constant here, for the sake of what a page has to load.
+fn out_of_order(clause: Clause, found: String) -> PeerMisbehaved {
+    match clause {
+        Clause::StageAccepted => PeerMisbehaved::new(Clause::StageAccepted, found),
+        Clause::ReadyOnce => PeerMisbehaved::new(Clause::ReadyOnce, found),
+        _ => PeerMisbehaved::new(Clause::StageOrder, found),
     }
 }

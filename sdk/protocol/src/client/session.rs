@@ -25,6 +25,7 @@ use super::event::{
 };
 use super::outbox::{self, Entries, Entry, Outbox};
 use super::queue::Queue;
+use crate::capability;
 use crate::clause::Clause;
 use crate::close::{self, Class, CloseFrame};
 use crate::config::{ClientConfig, Window};
@@ -159,6 +160,8 @@ impl Loss {
 
 impl Client {
     /// A client that has not begun to connect. `seed` is for jitter alone: draw it at random.
+    // Once in the browser bundle, and not in each place that makes one.
+    #[inline(never)]
     pub fn new(config: ClientConfig, seed: u64) -> Self {
         Self {
             config,
@@ -211,6 +214,8 @@ impl Client {
             Some(Rejection::local("not_ready", &message, true))
         } else if options.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
             Some(Rejection::local("key_too_long", "a key has 64 bytes at most", false))
+        } else if !capability::TOPICS && options.topic.is_some() {
+            Some(Rejection::local("unsupported", "this client was built without topics", false))
         } else if options.topic.as_ref().is_some_and(|topic| !topics::is_name(topic)) {
             Some(Rejection::local("invalid_topic", "the name of a topic has 1 to 256 bytes", false))
         } else if !self.outbox.has_room(self.config.queue, bytes) {

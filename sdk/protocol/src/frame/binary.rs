@@ -1,6 +1,7 @@
 //! Envelopes: a frame and, beside it, a payload of bytes, in one binary message (clause `binary.envelope`).
 
 use super::{ClientFrame, Message, Send, ServerFrame};
+use crate::capability::BINARY;
 use crate::clause::Clause;
 use crate::error::PeerMisbehaved;
 use crate::json::Payload;
@@ -20,7 +21,7 @@ pub enum Wire {
 impl Wire {
     /// The text of a frame; beside it the payload, if that is bytes and not in the text already.
     pub(crate) fn new(frame: String, payload: Option<&Payload>) -> Self {
-        let Some(bytes) = payload.and_then(Payload::bytes) else { return Self::Text(frame) };
+        let Some(bytes) = payload.and_then(Payload::bytes).filter(|_| BINARY) else { return Self::Text(frame) };
         Self::Binary(envelope(&frame, bytes))
     }
 

@@ -17,7 +17,7 @@ pub use server::{
 };
 
 use crate::clause::Clause;
-use crate::close::Class;
+use crate::close::{Class, cut};
 use crate::error::PeerMisbehaved;
 use crate::json::ObjectWriter;
 use crate::text::joined;
@@ -91,8 +91,5 @@ fn unexpected(name: &str) -> PeerMisbehaved {
     if FRAME_NAMES.contains(&name) {
         return PeerMisbehaved::new(Clause::FrameDirection, joined(&["a `", name, "` does not come from this side"]));
     }
-    let mut shown = String::from("unknown type `");
-    shown.extend(name.chars().take(40));
-    shown.push('`');
-    PeerMisbehaved::new(Clause::FrameType, shown)
+    PeerMisbehaved::new(Clause::FrameType, joined(&["unknown type `", cut(name, 40), "`"]))
 }

@@ -26,7 +26,7 @@ impl Client {
 
     /// Tells what to store, whenever that has changed in a way that the next client must know of.
     pub(super) fn carry(&mut self) {
-        if !self.config.carried {
+        if !capability::CARRY || !self.config.carried {
             return;
         }
         let before = self.carried.as_ref();

@@ -36,7 +36,7 @@ impl Client {
         let hello = Hello {
             client: Some(self.config.agent.clone()),
             auth,
-            capabilities: ["resume", "answers", "topics", "refresh", "binary"].map(str::to_owned).to_vec(),
+            capabilities: capability::levels(),
             window: Some(self.config.window),
             resume,
         };

@@ -36,7 +36,7 @@ impl Client {
     }
 
     pub(super) fn violated(&mut self, now: Instant, number: u64, misbehaved: PeerMisbehaved) {
-        let clause = Some(misbehaved.clause.id().to_owned());
+        let clause = Some(misbehaved.id().to_owned());
         self.drop_connection(now, number, Loss { clause, ..Loss::local(misbehaved.code(), misbehaved.explain()) });
     }
 

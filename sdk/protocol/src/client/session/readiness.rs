@@ -110,17 +110,15 @@ impl Client {
             }
             self.end_topics("subject_changed");
         }
-        let (waiting, former) = (&self.outbox.waiting, &self.former);
-        let elsewhere = former.iter().flat_map(|former| &former.written);
-        let open: Vec<u64> = waiting.iter().chain(elsewhere).map(|entry| entry.handle).collect();
-        let (kept, lost) =
-            std::mem::take(&mut self.answers).into_iter().partition(|answer| open.contains(&answer.handle));
-        self.answers = kept;
-        for answer in &mut self.answers {
-            answer.id = 0;
-        }
-        for answer in lost {
-            self.events.push(former::session_lost(&answer));
+        for mut answer in std::mem::take(&mut self.answers) {
+            let undecided = |entries: &Entries| entries.iter().any(|entry| entry.handle == answer.handle);
+            if undecided(&self.outbox.waiting) || self.former.as_ref().is_some_and(|former| undecided(&former.written))
+            {
+                answer.id = 0;
+                self.answers.push(answer);
+            } else {
+                self.events.push(former::session_lost(&answer));
+            }
         }
         self.outbox.highest_acknowledged = 0;
         self.outbox.highest_written = 0;

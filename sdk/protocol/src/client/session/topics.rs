@@ -1,6 +1,7 @@
 //! What the application follows: one subscription for each topic, made anew on each connection.
 
 use super::*;
+use crate::capability::TOPICS;
 
 /// The longest name of a topic, in bytes (clause `topic.name`).
 const MAX_NAME_BYTES: usize = 256;
@@ -81,7 +82,9 @@ impl Client {
     /// `handle`, which the caller chooses as for [`Client::send`]; it goes on over every connection until
     /// [`Client::cancel`] or [`ClientEvent::Unsubscribed`].
     pub fn subscribe(&mut self, handle: u64, topic: &str, from: Option<Position>) {
-        let code = if self.current.phase == Phase::Ended || self.closing.is_some() {
+        let code = if !TOPICS {
+            Some("unsupported")
+        } else if self.current.phase == Phase::Ended || self.closing.is_some() {
             Some("closed")
         } else if !is_name(topic) {
             Some("invalid_topic")
@@ -111,6 +114,9 @@ impl Client {
 
     /// Stops following; true if anybody did under this handle.
     pub(super) fn unsubscribe(&mut self, handle: u64) -> bool {
+        if !TOPICS {
+            return false;
+        }
         let subscriptions = &mut self.topics.subscriptions;
         let Some(index) = subscriptions.iter().position(|known| known.handle == Some(handle)) else { return false };
         let subscription = &mut subscriptions[index];
@@ -128,6 +134,9 @@ impl Client {
     /// Right behind the hello, so that to recover costs no round trip (clause `topic.renew`). On a connection that is to
     /// replace one that still brings them, it is asked at `ready`.
     pub(super) fn ask_early(&mut self, number: u64, hello_bytes: usize) {
+        if !TOPICS {
+            return;
+        }
         let Some(connection) = self.current.connection.as_mut().filter(|connection| connection.number == number) else {
             return;
         };
@@ -146,6 +155,9 @@ impl Client {
 
     /// Tells a server that is ready what is followed, and what no longer.
     pub(super) fn ask_topics(&mut self) {
+        if !TOPICS {
+            return;
+        }
         let Some(mut ready) = self.current.ready() else { return };
         if !ready.topics {
             return self.end_topics("unsupported");
@@ -161,9 +173,9 @@ impl Client {
 
     /// What the server says of topics.
     pub(super) fn topical(&mut self, now: Instant, frame: ServerFrame) -> Result<(), PeerMisbehaved> {
-        let agreed = self.current.ready().is_some_and(|ready| ready.topics);
+        let agreed = TOPICS && self.current.ready().is_some_and(|ready| ready.topics);
         // Who asked before it knew is answered by a server without topics, too (clause `frame.level`).
-        let answer = matches!(&frame, ServerFrame::Unsubscribed { .. }) && self.topics.early;
+        let answer = TOPICS && matches!(&frame, ServerFrame::Unsubscribed { .. }) && self.topics.early;
         if !agreed && !answer {
             return Err(PeerMisbehaved::new(Clause::FrameLevel, "a frame of a level that was not agreed"));
         }
@@ -233,6 +245,9 @@ impl Client {
 
     /// Says `taken` for one topic, or for all that it is due for.
     pub(super) fn tell_topics(&mut self, only: Option<usize>) {
+        if !TOPICS {
+            return;
+        }
         if only.is_none() {
             self.topics.deadline = None;
         }
@@ -248,6 +263,9 @@ impl Client {
 
     /// Subscriptions belong to their connection: what is still followed is asked for on the next.
     pub(super) fn detach_topics(&mut self) {
+        if !TOPICS {
+            return;
+        }
         self.topics.deadline = None;
         self.topics.early = false;
         self.topics.subscriptions.retain_mut(|subscription| {
@@ -259,6 +277,9 @@ impl Client {
 
     /// Ends every subscription, and tells why.
     pub(super) fn end_topics(&mut self, code: &str) {
+        if !TOPICS {
+            return;
+        }
         let mut ended = Vec::new();
         self.topics.subscriptions.retain_mut(|subscription| {
             ended.extend(subscription.handle.take());

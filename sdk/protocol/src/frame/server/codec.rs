@@ -1,6 +1,7 @@
 //! Reading and writing them.
 
 use super::*;
+use crate::capability::{REFRESH, TOPICS};
 use crate::clause::Clause;
 use crate::error::PeerMisbehaved;
 use crate::frame::client::nonce_frame;
@@ -36,6 +37,11 @@ impl ServerFrame {
                     end: fields.flag("end"),
                     error: AnswerError::decode(fields),
                 }),
+                // Of a level that this build does not have: that it came is all that counts (clause `frame.level`).
+                "subscribed" | "unsubscribed" | "publication" if !TOPICS => {
+                    Self::Unsubscribed { topic: String::new(), code: None, retry: false }
+                }
+                "auth" if !REFRESH => Self::Auth(TokenNews::default()),
                 "subscribed" => Self::Subscribed {
                     topic: fields.string("topic"),
                     offset: fields.integer("offset"),
