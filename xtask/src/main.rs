@@ -34,6 +34,7 @@ Commands:
   broken-peers   See that the suite fails every peer that breaks a rule
   mutate         Break the protocol's core on purpose and see which test notices
   package        Build the npm package and print its size
+  sizes          Print what each capability of the npm package takes to load
   setup          Install what the other commands need
 
 `cargo xtask <COMMAND> --help` says more and shows examples.
@@ -52,13 +53,24 @@ Examples:
 ";
 
 const PACKAGE_HELP: &str = "\
-Builds the npm package in sdk/js, prints its size, and fails when the size exceeds the budget.
+Builds the npm package in sdk/js, prints what a page loads for each of its entries, and fails when that exceeds the
+budget of one.
 
 Usage: cargo xtask package
 
 Examples:
   cargo xtask package
   cd sdk/js && npm pack          # after it: the file that would be published
+";
+
+const SIZES_HELP: &str = "\
+Builds the wasm module with Core, Resume and Answers alone, then with one capability more at a time, then with
+all of them, and prints what each adds to what a page loads. Takes some minutes; changes nothing.
+
+Usage: cargo xtask sizes
+
+Examples:
+  cargo xtask sizes
 ";
 
 const DEMO_HELP: &str = "\
@@ -144,6 +156,7 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
         "-h" | "--help" | "help" => print!("{HELP}"),
         "setup" if wants_help => print!("{SETUP_HELP}"),
         "package" if wants_help => print!("{PACKAGE_HELP}"),
+        "sizes" if wants_help => print!("{SIZES_HELP}"),
         "demo" if wants_help => print!("{DEMO_HELP}"),
         "test" if wants_help => print!("{TEST_HELP}"),
         "mutate" if wants_help => print!("{MUTATE_HELP}"),
@@ -154,12 +167,12 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
             refuse_options(command, options)?;
             setup::everything()?;
         }
-        "package" => {
+        "package" | "sizes" => {
             refuse_options(command, options)?;
             setup::rust_target()?;
             setup::wasm_bindgen()?;
             setup::node_packages()?;
-            package::build()?;
+            if command == "package" { package::build()? } else { package::sizes()? }
         }
         "demo" => demo::run(parse_port(options)?)?,
         "mutate" => return mutations::run(&parse_only(command, options)?),

@@ -29,7 +29,8 @@ export function serve({ connect, connectExisting }, name, report) {
     on: "hello",
     name,
     version: "0.1.0",
-    levels: ["resume", "answers", "topics", "refresh", "binary"],
+    // The entry `readywire/core` has fewer, and no `connectExisting`.
+    levels: ["resume", "answers", ...(connectExisting === undefined ? [] : ["topics", "refresh", "binary"])],
     // A platform that fails the connection by itself tells nobody which subprotocol was selected, and a page is woken up
     // by its browser, for all runs at once.
     lacks: ["sees_subprotocol", "wake"],

@@ -4,7 +4,9 @@ import { copyFileSync, existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
-for (const file of ["dist/index.js", "dist/node.js", "dist/inline.js", "dist/index.d.ts", "dist/wasm/readywire_bg.wasm"]) {
+const scripts = ["index.js", "node.js", "inline.js", "core.js", "core.node.js", "index.d.ts", "core.d.ts"];
+for (const name of [...scripts, "wasm/readywire_bg.wasm", "wasm/core_bg.wasm"]) {
+  const file = `dist/${name}`;
   if (!existsSync(folder + file)) {
     console.error(`${file} is missing: run \`cargo xtask package\` first`);
     process.exit(1);

@@ -73,7 +73,7 @@ async function loadModule(load: Loader, options: BaseOptions): Promise<RawClient
       code: "wasm_unavailable",
       retryable: true,
       remedy:
-        'Serve readywire_bg.wasm beside the script, pass its address as the option `wasm`, or import from "readywire/inline". ' +
+        'Serve the wasm file of the package beside the script, pass its address as the option `wasm`, or import from "readywire/inline". ' +
         "A content security policy must allow 'wasm-unsafe-eval'.",
       cause: error,
     });

@@ -1,15 +1,21 @@
 import { ConnectError } from "./errors.js";
 import { once } from "./once.js";
+import type { Loader } from "./raw.js";
 import { startModule } from "./start.js";
 
-export const load = once(async (source) => {
-  await provideWebSocket();
-  return startModule(source ?? (await readModule()));
-});
+export const load = loadFrom("readywire_bg.wasm");
 
-async function readModule(): Promise<Uint8Array<ArrayBuffer>> {
+/** Loads the module of this name, which lies below the built script. */
+export function loadFrom(name: string): Loader {
+  return once(async (source) => {
+    await provideWebSocket();
+    return startModule(source ?? (await readModule(name)));
+  });
+}
+
+async function readModule(name: string): Promise<Uint8Array<ArrayBuffer>> {
   const { readFile } = await import("node:fs/promises");
-  return readFile(new URL("./wasm/readywire_bg.wasm", import.meta.url));
+  return readFile(new URL(`./wasm/${name}`, import.meta.url));
 }
 
 /** The module looks for `WebSocket` where a page has it. Node has it there from version 22. */

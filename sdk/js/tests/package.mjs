@@ -107,6 +107,14 @@ test("Node", DEADLINE, async () => {
   check(JSON.parse(stdout));
 });
 
+test("the core entry in Node, and what it does without", DEADLINE, async () => {
+  const { stdout } = await run(process.execPath, ["core.mjs", server.url, await server.token("alice")], { cwd: project, timeout: 60_000 });
+  const { result, absent } = JSON.parse(stdout);
+  check(result);
+  const unsupported = "unsupported";
+  assert.deepEqual(absent, { topics: unsupported, publish: unsupported, bytes: unsupported, carryOver: unsupported });
+});
+
 test("Vite", DEADLINE, async (t) => {
   await build({
     root: project,
@@ -116,13 +124,13 @@ test("Vite", DEADLINE, async (t) => {
     build: { outDir: "built", emptyOutDir: true, rollupOptions: { input: join(project, "vite.html") } },
   });
   const results = await inPage("built/vite.html", t);
-  assert.deepEqual(Object.keys(results), ["main", "inline", "worker"]);
+  assert.deepEqual(Object.keys(results), ["main", "inline", "core", "worker"]);
   for (const result of Object.values(results)) check(result);
 });
 
 test("a page without a build", DEADLINE, async (t) => {
   const results = await inPage("plain.html", t);
-  assert.deepEqual(Object.keys(results), ["main", "inline"]);
+  assert.deepEqual(Object.keys(results), ["main", "inline", "core"]);
   for (const result of Object.values(results)) check(result);
 });
 

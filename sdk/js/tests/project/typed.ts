@@ -1,4 +1,5 @@
 import { connect, type Client } from "readywire";
+import { connect as connectCore, type Client as CoreClient } from "readywire/core";
 import { connect as connectInline } from "readywire/inline";
 
 interface Events {
@@ -12,5 +13,10 @@ export async function use(url: string, signal: AbortSignal): Promise<number> {
   await client.send("chat.message", { txt: "" });
   for await (const message of client.messages()) console.log(message.payload.text);
   await (await connectInline(url)).close();
+  const core: CoreClient<Events> = await connectCore<Events>(url, { signal });
+  core.addEventListener("message", (event) => console.log(event.detail.payload.from));
+  await core.send("chat.message", { text: "" });
+  // @ts-expect-error: topics are for the main entry
+  core.subscribe("room/1");
   return (await client.send("chat.message", { text: "" })).id;
 }

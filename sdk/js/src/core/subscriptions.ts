@@ -1,0 +1,9 @@
+import { ReadywireError } from "../errors.js";
+import { ABSENT } from "./absent.js";
+
+/** In the place of `../subscriptions.js`. */
+export class TopicSubscription {
+  constructor() {
+    throw new ReadywireError("this entry has no topics", ABSENT);
+  }
+}
