@@ -13,7 +13,7 @@ use crate::faults::{Strike, TokenHash};
 use crate::hub::Hub;
 use crate::inspection::Record;
 use crate::listener::Tap;
-use crate::log::LogError;
+use crate::log::{Head, LogError};
 use crate::service::{Progress, StartUp};
 use crate::sessions::{BoundSession, Moment, Watches};
 use crate::strangers::Stranger;
@@ -65,6 +65,15 @@ struct Held {
     since: Moment,
     /// Whether the client has shown that it has the new token.
     confirmed: bool,
+    /// Until somebody knows that the former connection starts nothing more.
+    release: Option<Release>,
+}
+
+/// What a connection knows of the one that had its session before.
+struct Release {
+    news: watch::Receiver<Head>,
+    /// When that one is taken for gone.
+    until: Instant,
 }
 
 /// The services that a connection waits for.
@@ -100,6 +109,8 @@ struct Driver {
     held: Option<Held>,
     /// Sends that are to be decided, all in one step.
     sends: Vec<Send>,
+    /// Answers to some of them that are not wanted any more.
+    cancels: Vec<u64>,
     topics: Topics,
     impaired: Vec<String>,
     stage: Stage,
@@ -136,6 +147,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: WebSocket, upgrade: Upgrade) {
         services: None,
         held: None,
         sends: Vec::new(),
+        cancels: Vec::new(),
         topics: Topics::default(),
         impaired: Vec::new(),
         stage: Stage::Connecting,
@@ -168,6 +180,7 @@ enum Wake {
     Timer,
     Services,
     Topics(Option<Answered>),
+    Released,
     Upstream,
     Inbound(Inbound),
     Inbox,
@@ -184,19 +197,20 @@ impl Driver {
             if self.core.stage() == Stage::Closed {
                 return;
             }
-            let (held, inbox) = waits::split(self.held.as_mut());
+            let waits::Watched { ownership, inbox, release } = waits::split(self.held.as_mut());
             let timer = self.core.poll_timeout().map(|instant| self.hub.moment(instant));
             // What happens now and then comes before what a client can make happen without a pause.
             let wake = tokio::select! {
                 biased;
                 strike = waits::strike(&mut strikes) => Wake::Struck(strike),
-                ended = waits::lost(held) => if ended { Wake::Ended } else { Wake::Replaced },
+                ended = waits::lost(ownership) => if ended { Wake::Ended } else { Wake::Replaced },
                 () = waits::told(&mut draining), if !drain_seen => Wake::Draining,
                 () = waits::at(self.drain_at) => Wake::DrainTold,
                 () = waits::at(self.drained_at) => Wake::DrainOver,
                 Ok(()) = impaired.changed() => Wake::Impaired,
                 () = waits::at(timer) => Wake::Timer,
                 () = waits::further(self.services.as_mut()) => Wake::Services,
+                () = waits::released(release) => Wake::Released,
                 answered = self.topics.woken() => Wake::Topics(answered),
                 () = upstream::moved(self.behind.as_mut()) => Wake::Upstream,
                 inbound = self.wire.next() => Wake::Inbound(inbound),
@@ -230,6 +244,7 @@ impl Driver {
                 Wake::Timer => self.core.handle_timeout(self.hub.now()),
                 Wake::Services => self.progress().await,
                 Wake::Topics(Some(answered)) => self.answered(answered),
+                Wake::Released => self.look_for_release().await,
                 Wake::Upstream => self.upstream_moved().await,
                 Wake::Inbound(inbound) => self.read(inbound).await,
                 // Delivered by `settle`.
@@ -312,9 +327,9 @@ impl Driver {
         let mut taken = None;
         loop {
             let Some(event) = self.core.poll_event() else {
-                if !self.sends.is_empty() {
+                if !self.sends.is_empty() && !self.holds_back() {
                     self.decide().await;
-                } else if self.written(taken.take()).await {
+                } else if self.written(taken.take()).await && (self.sends.is_empty() || self.holds_back()) {
                     return;
                 }
                 continue;
@@ -324,11 +339,7 @@ impl Driver {
                 ServerEvent::Hello(hello) => self.hello(*hello).await,
                 ServerEvent::Send(send) => self.sends.push(send),
                 ServerEvent::Taken { offset } => taken = Some(offset),
-                ServerEvent::Cancel { re } => {
-                    // It may be about one of them.
-                    self.decide().await;
-                    self.cancel(re);
-                }
+                ServerEvent::Cancel { re } => self.cancel(re).await,
                 ServerEvent::FreshToken(auth) => self.fresh_token(&auth),
                 ServerEvent::Subscribe { topic, offset, epoch } => self.subscribe(topic, offset, epoch),
                 ServerEvent::Unsubscribe { topic } => self.forget_topic(&topic),
@@ -359,14 +370,6 @@ impl Driver {
         done.is_ok()
     }
 
-    fn cancel(&mut self, re: u64) {
-        if let Some(held) = &mut self.held
-            && !self.hub.cancel(&held.session.address().id, re)
-        {
-            held.session.cancel_elsewhere(re);
-        }
-    }
-
     /// Nothing is told of the session any more: it is over, or the log is out of reach.
     async fn session_gone(&mut self) {
         let Some(held) = &self.held else { return };
@@ -378,7 +381,12 @@ impl Driver {
     /// The log does not let this connection go on.
     fn log_failed(&mut self, error: &LogError) {
         match error {
-            LogError::Fenced => self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None),
+            LogError::Fenced => {
+                if let Some(held) = &mut self.held {
+                    held.session.fence_off();
+                }
+                self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None);
+            }
             // Whoever has a session ends it by itself, but for this.
             LogError::Missing => self.core.refuse(close::SLOW_CONSUMER, "the inbox of the session is full", None),
             error => self.core.refuse(close::SERVICE_FAILED, &error.to_string(), None),

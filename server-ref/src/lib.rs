@@ -79,6 +79,7 @@ mod secrets;
 pub mod server;
 pub mod service;
 mod session_inbox;
+mod session_room;
 mod sessions;
 pub mod signals;
 mod strangers;

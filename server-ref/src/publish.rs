@@ -22,7 +22,7 @@ impl Handler for Publish {
 
     fn handle<'a>(&'a self, request: Request, _: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>> {
         async move {
-            self.topics.publish(&self.topic, &self.event, &request.payload).await?;
+            request.room.publish(&self.topic, &self.event, &request.payload).await?;
             Ok(())
         }
         .boxed()

@@ -7,6 +7,8 @@
 
 mod bound;
 mod codec;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use bound::{BoundSession, Left, Taking, Watches};
 

@@ -131,6 +131,8 @@ pub struct ServerConfig {
     pub inbox: Window,
     /// How long a key is recognised.
     pub key_memory: Duration,
+    /// How long the former connection of a session, which may be gone with its process, is waited for.
+    pub release_wait: Duration,
     /// Whether there are topics; without, every subscription is refused as unsupported.
     pub topics: bool,
     /// Topics that one connection follows.
@@ -154,6 +156,7 @@ impl Default for ServerConfig {
             sessions_per_subject: 16,
             inbox: Window { messages: 4096, bytes: 8 << 20 },
             key_memory: Duration::from_secs(120),
+            release_wait: Duration::from_secs(2),
             topics: false,
             subscriptions: 256,
         }

@@ -286,6 +286,7 @@ fn timers_and_limits_have_the_defaults_of_the_code() {
         sessions_per_subject,
         inbox,
         key_memory,
+        release_wait,
         topics: _,
         subscriptions,
     } = ServerConfig::default();
@@ -317,6 +318,7 @@ fn timers_and_limits_have_the_defaults_of_the_code() {
         (("server", "refresh_demand"), refresh_demand),
         (("server", "session_ttl"), session_ttl),
         (("server", "key_memory"), key_memory),
+        (("server", "release_wait"), release_wait),
     ]);
     assert_eq!(timers, expected);
 

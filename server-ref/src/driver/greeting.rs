@@ -1,7 +1,7 @@
 //! From the hello to `ready`.
 
 use super::tokens::Credential;
-use super::{Driver, Held, Levels, Starting};
+use super::{Driver, Held, Levels, Release, Starting};
 use crate::claims::TokenError;
 use crate::log::LogError;
 use crate::service::Progress;
@@ -11,6 +11,7 @@ use readywire_protocol::frame::{Hello, LostBecause, SessionGrant};
 use readywire_protocol::server::Bound;
 use readywire_protocol::stage::Stage;
 use std::collections::VecDeque;
+use tokio::time::Instant;
 
 /// Who comes without a token, where that is allowed.
 pub(crate) const ANONYMOUS: &str = "anonymous";
@@ -110,6 +111,10 @@ impl Driver {
         self.impaired = hub.parts.services.impaired().borrow().clone();
         let id = session.address().id.to_string();
         let inbox = watches.as_ref().map(|watches| watches.inbox.clone());
+        let release = watches.as_ref().filter(|_| session.awaits_release()).map(|watches| Release {
+            news: watches.session.clone(),
+            until: Instant::now() + hub.parts.config.release_wait,
+        });
         self.held = Some(Held {
             session,
             watches,
@@ -117,6 +122,7 @@ impl Driver {
             untaken: VecDeque::new(),
             since: Moment::now(),
             confirmed: false,
+            release,
         });
         if !self.attach_upstream(granted.resumed, &token) {
             return;

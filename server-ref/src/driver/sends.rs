@@ -4,6 +4,7 @@ use super::Driver;
 use crate::application::{Answer, Handler, Inbox, Rejection, Request, process, start_of};
 use crate::publish::Publish;
 use crate::session_inbox::{Nowhere, SessionInbox};
+use crate::session_room::SessionRoom;
 use crate::sessions::Taking;
 use futures::{FutureExt, poll};
 use readywire_protocol::frame::{Refusal, Send};
@@ -11,12 +12,14 @@ use readywire_protocol::json::INTEGER_END;
 use readywire_protocol::server::Decision;
 use readywire_protocol::time::milliseconds;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
+use tokio::time::Instant;
 
 impl Driver {
-    /// Decides what was sent, in one step, and starts a handler for each that is new.
+    /// Decides what was sent, in one step, and starts a handler for each that is new; nothing before its time.
     pub(super) async fn decide(&mut self) {
-        if self.sends.is_empty() {
+        if self.sends.is_empty() || self.holds_back() {
             return;
         }
         let sends = std::mem::take(&mut self.sends);
@@ -40,6 +43,43 @@ impl Driver {
                     self.begin(send);
                 }
             }
+        }
+        std::mem::take(&mut self.cancels).into_iter().for_each(|re| self.stop(re));
+    }
+
+    /// Whether the session's former connection may still start handlers: what they do comes first (clause `send.order`).
+    /// Nothing is taken meanwhile, so that nothing is lost should this connection go, too; the client's window bounds what
+    /// waits here.
+    pub(super) fn holds_back(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.release.is_some() && held.session.awaits_release())
+    }
+
+    /// The session's former connection may have released it, or was waited for long enough.
+    pub(super) async fn look_for_release(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        let Some(release) = &held.release else { return };
+        if release.until <= Instant::now() {
+            tracing::warn!(session = %held.session.address().id, "its former connection gives no sign: it is taken for gone");
+            held.release = None;
+        } else if let Err(error) = held.session.catch_up().await {
+            self.log_failed(&error);
+        }
+    }
+
+    /// Stops an answer; one whose send waits is stopped as soon as that is decided.
+    pub(super) async fn cancel(&mut self, re: u64) {
+        self.decide().await;
+        if self.sends.iter().any(|send| send.id == re) {
+            return self.cancels.push(re);
+        }
+        self.stop(re);
+    }
+
+    fn stop(&mut self, re: u64) {
+        if let Some(held) = &mut self.held
+            && !self.hub.cancel(&held.session.address().id, re)
+        {
+            held.session.cancel_elsewhere(re);
         }
     }
 
@@ -96,6 +136,8 @@ impl Driver {
             true => Arc::new(SessionInbox { hub: hub.clone(), address: address.clone() }),
             false => Arc::new(Nowhere),
         };
+        let room = SessionRoom::new(hub.clone(), held.session.starts());
+        let started = room.started();
         let answer = Answer::new(inbox, send.id, send.answer, cancellation);
         let request = Request {
             subject: claims.sub.clone(),
@@ -103,7 +145,7 @@ impl Driver {
             id: send.id,
             event: send.event,
             payload: send.payload,
-            room: hub.clone(),
+            room: Arc::new(room),
         };
         let mut work = async move {
             process(handler, request, answer).await;
@@ -112,6 +154,7 @@ impl Driver {
         .boxed();
         // Polled once here, so that handlers start in the order of the ids; the rest outlives this connection.
         let waits = async { matches!(poll!(&mut work), Poll::Pending) }.now_or_never() != Some(false);
+        started.store(true, Ordering::Relaxed);
         if waits {
             working.spawn(work);
         }

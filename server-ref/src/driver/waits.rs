@@ -1,6 +1,6 @@
 //! What a connection waits for; what it does not have, it waits for without end.
 
-use super::{Held, Starting};
+use super::{Held, Release, Starting};
 use crate::faults::Strike;
 use crate::log::Head;
 use crate::service::Progress;
@@ -50,11 +50,30 @@ pub(crate) async fn told(draining: &mut watch::Receiver<bool>) {
     }
 }
 
-/// What a connection watches of its session: who has it, and what comes into its inbox.
-pub(super) fn split(held: Option<&mut Held>) -> (Option<Ownership<'_>>, Option<Inbox<'_>>) {
-    let Some(Held { session, watches: Some(watches), delivered, .. }) = held else { return (None, None) };
-    let ownership = Ownership { head: &mut watches.session, fence: session.fence() };
-    (Some(ownership), Some(Inbox { head: &mut watches.inbox, delivered: *delivered }))
+/// What a connection watches of its session: who has it, what comes into its inbox, and what becomes of who had it.
+#[derive(Default)]
+pub(super) struct Watched<'a> {
+    pub(super) ownership: Option<Ownership<'a>>,
+    pub(super) inbox: Option<Inbox<'a>>,
+    pub(super) release: Option<Awaited<'a>>,
+}
+
+pub(super) fn split(held: Option<&mut Held>) -> Watched<'_> {
+    let Some(Held { session, watches: Some(watches), delivered, release, .. }) = held else {
+        return Watched::default();
+    };
+    let release = release.as_mut().filter(|_| session.awaits_release());
+    Watched {
+        release: release.map(|Release { news, until }| Awaited { head: news, known: session.offset(), until: *until }),
+        ownership: Some(Ownership { head: &mut watches.session, fence: session.fence() }),
+        inbox: Some(Inbox { head: &mut watches.inbox, delivered: *delivered }),
+    }
+}
+
+pub(super) struct Awaited<'a> {
+    head: &'a mut watch::Receiver<Head>,
+    known: u64,
+    until: Instant,
 }
 
 pub(super) struct Ownership<'a> {
@@ -72,6 +91,15 @@ pub(super) async fn lost(ownership: Option<Ownership<'_>>) -> bool {
     match ownership {
         Some(Ownership { head, fence }) => head.wait_for(|head| head.fence > fence).await.is_err(),
         None => pending().await,
+    }
+}
+
+/// Who had the session before may have written something, or will not any more.
+pub(super) async fn released(awaited: Option<Awaited<'_>>) {
+    let Some(Awaited { head, known, until }) = awaited else { return pending().await };
+    tokio::select! {
+        Ok(_) = head.wait_for(|head| head.offset > known) => {}
+        () = tokio::time::sleep_until(until) => {}
     }
 }
 

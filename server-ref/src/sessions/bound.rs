@@ -8,6 +8,7 @@ use readywire_protocol::frame::{Message, Refusal, Send};
 use readywire_protocol::server::{Decision, Session, SessionMessage, SessionRecord};
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 /// After so many records one is written that tells them all. Those before the last but one are dropped: who follows a
 /// session from another process may lag as far.
@@ -43,6 +44,12 @@ pub(crate) struct BoundSession {
     place: Option<Where>,
     /// What goes along with the next append.
     unwritten: Vec<SessionRecord>,
+    /// What the handlers that were started here did first, as long as it is under way.
+    starts: TaskTracker,
+    /// Whether anything was decided here.
+    decided: bool,
+    /// Whether another has it by now.
+    fenced: bool,
 }
 
 /// Where the session's own log has been read to.
@@ -70,12 +77,12 @@ impl BoundSession {
         offset: u64,
     ) -> Result<Self, LogError> {
         store.keep_bound(address.names()).await?;
-        let place = Some(Where { offset, whole: 0 });
-        Ok(Self { store, address, session, place, unwritten: Vec::new() })
+        Ok(Self { place: Some(Where { offset, whole: 0 }), ..Self::unkept(store, address, session) })
     }
 
     pub(super) fn unkept(store: Arc<SessionStore>, address: Address, session: Session) -> Self {
-        Self { store, address, session, place: None, unwritten: Vec::new() }
+        let (unwritten, starts) = (Vec::new(), TaskTracker::new());
+        Self { store, address, session, place: None, unwritten, starts, decided: false, fenced: false }
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -101,6 +108,36 @@ impl BoundSession {
         let session = log.subscribe(&self.address.session).await?;
         let inbox = log.subscribe(&self.address.inbox).await?;
         Ok(Some(Watches { session, inbox }))
+    }
+
+    /// Where what handlers do first is kept note of: whoever has the session next waits until it is done.
+    pub(crate) fn starts(&self) -> &TaskTracker {
+        &self.starts
+    }
+
+    /// Another has the session: nothing more is written as if it were not so.
+    pub(crate) fn fence_off(&mut self) {
+        self.fenced = true;
+    }
+
+    /// Whether the connection that had it before may still start handlers (clause `send.order`).
+    pub(crate) fn awaits_release(&self) -> bool {
+        self.session.awaits_release()
+    }
+
+    /// Reads what others have written since.
+    pub(crate) async fn catch_up(&mut self) -> Result<(), LogError> {
+        let Some(place) = &mut self.place else { return Ok(()) };
+        let batch = self.store.log.read(&self.address.session, place.offset, super::ALL).await?;
+        for record in batch.entries.iter().filter_map(|entry| decode_record(&entry.record.data)) {
+            // From here on it is another's, under whose fence this one must not write.
+            if matches!(record, SessionRecord::Bound { .. }) {
+                return Err(LogError::Fenced);
+            }
+            self.session.apply(record);
+        }
+        place.offset = batch.head;
+        Ok(())
     }
 
     /// Whether the session is there.
@@ -217,6 +254,11 @@ impl BoundSession {
         if self.place.is_none() {
             return Ok(Left::Over);
         }
+        if !ends {
+            // Whoever has the session next waits no longer than this, either.
+            self.starts.close();
+            let _ = tokio::time::timeout(self.store.config.release_wait, self.starts.wait()).await;
+        }
         if ends {
             return match self.write(SessionRecord::Ended, None).await {
                 Ok(_) => self.store.log.remove(names).await.map(|()| Left::Over),
@@ -235,9 +277,12 @@ impl BoundSession {
             Ok(_) if self.session.over => self.store.log.remove(names).await.map(|()| Left::Poisoned),
             Ok(_) => self.store.log.keep(names, self.store.config.session_ttl).await.map(|()| Left::Detached),
             Err(LogError::Fenced) => {
-                if let Some(blamed) = blamed {
-                    let append = Append::to(self.address.session.clone(), vec![record(&blamed)]);
-                    // Whoever has it ends it, should it come to that.
+                let fence = self.session.fence;
+                let released = self.decided.then_some(SessionRecord::Released { fence });
+                let told: Vec<Record> = released.iter().chain(&blamed).map(record).collect();
+                if !told.is_empty() {
+                    let append = Append::to(self.address.session.clone(), told);
+                    // Whoever has it starts what it was sent, or ends it, should it come to that.
                     let _ = self.store.log.append(vec![append.existing()]).await;
                 }
                 Ok(Left::Detached)
@@ -258,15 +303,22 @@ impl BoundSession {
             self.unwritten.clear();
             return Ok(Vec::new());
         };
+        if self.fenced {
+            return Err(LogError::Fenced);
+        }
         let mut records: Vec<Record> = self.unwritten.drain(..).map(|unwritten| record(&unwritten)).collect();
         records.push(record(&last));
-        let whole = place.offset >= place.whole + WHOLE_AFTER;
+        // Not while something is awaited that may come right before it, and would not be in it.
+        let whole = place.offset >= place.whole + WHOLE_AFTER && !self.session.awaits_release();
         if whole {
             records.push(record(&SessionRecord::Whole(Box::new(self.session.clone()))));
         }
         let count = records.len() as u64;
         let own = Append::to(self.address.session.clone(), records).fenced(self.session.fence).existing();
-        let mut appended = self.store.log.append(std::iter::once(own).chain(claims).collect()).await?;
+        let appended = self.store.log.append(std::iter::once(own).chain(claims).collect()).await;
+        // Of what the log does not answer to, nobody knows.
+        self.decided |= matches!(last, SessionRecord::Decided { .. }) && appended != Err(LogError::Fenced);
+        let mut appended = appended?;
         let claimed = if appended.len() > 1 { appended.pop().map(|appended| appended.places) } else { None };
         let head = appended.pop().map_or(place.offset + count, |appended| appended.head);
         let (before, foreign) = (place.offset, head - count - place.offset);

@@ -37,6 +37,9 @@ enum Record {
     Blamed {
         untaken: Option<u64>,
     },
+    Released {
+        fence: u64,
+    },
     Ended,
     Whole(#[serde(with = "boxed")] Box<Session>),
 }
@@ -48,6 +51,11 @@ struct WholeSession {
     tokens: Vec<SecretHash>,
     attempt: u64,
     fence: u64,
+    /// Not in what an earlier version wrote, which tells nobody when it has released.
+    #[serde(default)]
+    decided_under: u64,
+    #[serde(default)]
+    released: u64,
     detached_at: Option<u64>,
     received: u64,
     #[serde(with = "by_id")]
@@ -207,6 +215,9 @@ mod tests {
             SessionRecord::Blamed { untaken: Some(7) },
             SessionRecord::Blamed { untaken: None },
             SessionRecord::Detached { at: 1 << 52 },
+            SessionRecord::Bound { attempt: 4, settled: 1, presented: [2; 32], token: [3; 32] },
+            SessionRecord::Decided { through: 5, refused: Vec::new() },
+            SessionRecord::Released { fence: 2 },
         ];
         let session = Session::fold(records.clone()).unwrap();
         records.push(SessionRecord::Whole(Box::new(session)));
@@ -235,6 +246,17 @@ mod tests {
         let written = String::from_utf8(encode_record(&whole)).unwrap();
         assert!(written.starts_with(r#"{"whole":{"subject":"a","tokens":[[0,0,"#), "{written}");
         assert!(written.ends_with(r#""received":4,"refused":[{"id":3,"code":"no\n","message":"\"why\"","retry":true,"retry_after_ms":5,"service":"search"}],"keeps_refusals":2,"blamed":null,"over":false}}"#), "{written}");
+    }
+
+    #[test]
+    fn what_an_earlier_version_wrote_is_read() {
+        let session =
+            Session::fold([SessionRecord::Began { subject: "a".to_owned(), token: [1; 32], keeps_refusals: 2 }]);
+        let whole = SessionRecord::Whole(Box::new(session.unwrap()));
+        let text = String::from_utf8(encode_record(&whole)).unwrap();
+        let earlier = text.replace(r#""decided_under":0,"released":0,"#, "");
+        assert_ne!(earlier, text);
+        assert_eq!(decode_record(earlier.as_bytes()), Some(whole));
     }
 
     #[test]

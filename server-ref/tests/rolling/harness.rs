@@ -1,7 +1,8 @@
 //! Two servers on one log, a relay in front of them, and clients; then one server after the other is restarted.
 //!
 //! Each send notifies its own sender, once if it is processed once: what was acknowledged and does not come is lost, what
-//! comes twice was doubled.
+//! comes twice was doubled. The notice is the first that its handler does, so that notices come in the order of the sends,
+//! whichever server each went to.
 
 use futures::StreamExt;
 use readywire::{Options, SendError, connect};

@@ -12,6 +12,7 @@ mod inspection;
 mod metrics;
 mod monitoring;
 mod moving;
+mod order;
 mod origins;
 mod peer;
 mod process;

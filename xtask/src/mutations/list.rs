@@ -261,6 +261,18 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         breaks: "send.duplicate: a repeated send is processed twice",
     },
     Mutation {
+        file: "server/session.rs",
+        text: "self.released < self.decided_under && self.decided_under < self.fence",
+        replacement: "self.released < self.decided_under && self.decided_under > self.fence",
+        breaks: "send.order: the next connection of a session overtakes the former one",
+    },
+    Mutation {
+        file: "server/session.rs",
+        text: "if self.decided_under == self.fence {",
+        replacement: "if self.decided_under <= self.fence {",
+        breaks: "send.order: who waited in vain and went has others not wait",
+    },
+    Mutation {
         file: "server/sessions.rs",
         text: "filter(|kept| kept.owner == Some(owner)) else {\n            return Take::Fenced;",
         replacement: "filter(|_| owner > 0) else {\n            return Take::Fenced;",

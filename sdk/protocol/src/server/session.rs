@@ -62,6 +62,11 @@ pub enum SessionRecord {
         /// Its offset, if there was one.
         untaken: Option<u64>,
     },
+    /// Whoever had it under this fence starts nothing more: the handlers of what was taken have started.
+    Released {
+        /// The fence.
+        fence: u64,
+    },
     /// It is over.
     Ended,
     /// All that the records before this tell: they may be dropped.
@@ -79,6 +84,10 @@ pub struct Session {
     pub attempt: u64,
     /// How often it was bound: who has it writes under this fence (clause `session.fence`).
     pub fence: u64,
+    /// The fence under which something was decided last; 0 if nothing was.
+    pub decided_under: u64,
+    /// The highest fence that was released; 0 if none was.
+    pub released: u64,
     /// Since when no connection has it.
     pub detached_at: Option<u64>,
     /// The highest id decided.
@@ -112,6 +121,8 @@ impl Session {
                 tokens: vec![token],
                 attempt: 0,
                 fence: 1,
+                decided_under: 0,
+                released: 0,
                 detached_at: None,
                 received: 0,
                 refused: BTreeMap::new(),
@@ -151,6 +162,7 @@ impl Session {
             }
             SessionRecord::Decided { through, refused } => {
                 self.received = self.received.max(through);
+                self.decided_under = self.fence;
                 for refusal in refused {
                     self.refused.insert(refusal.id, refusal);
                     // Older ones are settled, or the client could not have written this one (clause `nack.kept`).
@@ -159,7 +171,14 @@ impl Session {
                     }
                 }
             }
-            SessionRecord::Detached { at } => self.detached_at = Some(at),
+            SessionRecord::Detached { at } => {
+                self.detached_at = Some(at);
+                // One that decided nothing knows nothing of those before it.
+                if self.decided_under == self.fence {
+                    self.released = self.fence;
+                }
+            }
+            SessionRecord::Released { fence } => self.released = self.released.max(fence),
             SessionRecord::Blamed { untaken } => {
                 self.blamed = untaken.map(|offset| match self.blamed {
                     Some((same, count)) if same == offset => (offset, count + 1),
@@ -196,6 +215,12 @@ impl Session {
         }
         let (attempt, settled) = (resume.attempt, resume.settled);
         Ok(Some(SessionRecord::Bound { attempt, settled, presented, token: credentials.fresh_token }))
+    }
+
+    /// Whether a former connection took sends whose handlers may not have started: until it has released them, who has
+    /// the session now decides nothing (clause `send.order`).
+    pub fn awaits_release(&self) -> bool {
+        self.released < self.decided_under && self.decided_under < self.fence
     }
 
     /// What was decided of this id, if it was (clause `send.duplicate`).

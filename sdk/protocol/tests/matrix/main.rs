@@ -22,6 +22,7 @@ mod hostile;
 mod inbox;
 mod keys;
 mod records;
+mod release;
 mod server_account;
 mod server_hostile;
 mod server_stages;
