@@ -132,6 +132,12 @@ pub trait Room: Send + Sync {
         event: &'a str,
         payload: &'a Payload,
     ) -> BoxFuture<'a, Result<u64, Undeliverable>>;
+    /// Ends the subscriptions of a subject to a topic, whichever process has them. The policy has to refuse them by then,
+    /// or who was sent away may just subscribe again.
+    ///
+    /// # Errors
+    /// Nobody was told.
+    fn revoke<'a>(&'a self, subject: &'a str, topic: &'a str) -> BoxFuture<'a, Result<(), Undeliverable>>;
 }
 
 /// Where the parts of answers go: the inbox of the session that asked.

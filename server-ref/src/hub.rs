@@ -247,6 +247,15 @@ impl Hub {
         }
     }
 
+    /// Ends the subscriptions of a subject to a topic, in whichever process they live (clause `topic.refused`). The
+    /// policy has to refuse them by then, or who was sent away may just subscribe again.
+    ///
+    /// # Errors
+    /// Nobody was told: there are no topics, or the log cannot be reached.
+    pub async fn revoke(&self, subject: &str, topic: &str) -> Result<(), Undeliverable> {
+        self.topics.revoke(subject, topic).await
+    }
+
     /// As long as there is work here for a session that is not, somebody elsewhere may stop it.
     fn follow(self: &Arc<Self>, address: Address, after: u64) {
         {
@@ -434,5 +443,9 @@ impl Room for Hub {
         payload: &'a Payload,
     ) -> BoxFuture<'a, Result<u64, Undeliverable>> {
         self.topics.publish(topic, event, payload).boxed()
+    }
+
+    fn revoke<'a>(&'a self, subject: &'a str, topic: &'a str) -> BoxFuture<'a, Result<(), Undeliverable>> {
+        self.topics.revoke(subject, topic).boxed()
     }
 }

@@ -10,6 +10,7 @@
 //! | `inbox/<subject>/<id>` | what the session is told; offsets are those of `message` frames |
 //! | `keys/<subject>` | the keys of sends that were taken |
 //! | `topic/<name>` | what is published on a topic |
+//! | `revocations` | which subscriptions the application has taken back |
 //!
 //! Offsets begin at 1 and have no gaps. A log that is removed and made again has another epoch: its offsets mean
 //! something else.

@@ -140,6 +140,7 @@ pub async fn serve(parts: Parts, place: Place) -> Result<Running, String> {
     let listener = Listener::bind(place.listen).await.map_err(cannot)?;
     let address = listener.address().map_err(cannot)?;
     let hub = Hub::new(parts);
+    hub.topics.begun().await;
     let router = http::router(hub.clone(), place.faults, place.web_root.as_deref(), place.admin);
     let stop = CancellationToken::new();
     tokio::spawn(keep_sessions(hub.clone(), stop.clone()));

@@ -63,4 +63,8 @@ impl Room for SessionRoom {
     ) -> BoxFuture<'a, Result<u64, Undeliverable>> {
         self.noted(self.hub.publish(topic, event, payload))
     }
+
+    fn revoke<'a>(&'a self, subject: &'a str, topic: &'a str) -> BoxFuture<'a, Result<(), Undeliverable>> {
+        self.noted(Room::revoke(&*self.hub, subject, topic))
+    }
 }

@@ -5,6 +5,7 @@
 //! writes those same bytes. Who reads slowly stays behind in the log, and reads from there.
 
 mod record;
+mod revocations;
 mod tail;
 
 pub(crate) use record::frame;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::counter::Counter;
 use readywire_protocol::config::Window;
 use readywire_protocol::json::Payload;
 use readywire_protocol::server::Subscribed;
+use revocations::Revocations;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -60,6 +62,8 @@ pub(crate) struct Topics {
     /// The largest frame (clause `frame.size`).
     largest: u64,
     published: Counter,
+    /// None without a policy: nobody follows anything.
+    revocations: Option<Arc<Revocations>>,
     shared: Mutex<Open>,
 }
 
@@ -85,7 +89,8 @@ impl Topics {
         largest: u64,
         published: Counter,
     ) -> Self {
-        Self { log, policy, largest, published, shared: Mutex::default() }
+        let revocations = policy.is_some().then(|| Revocations::following(log.clone()));
+        Self { log, policy, largest, published, revocations, shared: Mutex::default() }
     }
 
     pub(crate) fn log(&self) -> &Arc<dyn Log> {
@@ -115,6 +120,29 @@ impl Topics {
         })?;
         self.published.inc();
         Ok(appended.first().map_or(0, |appended| appended.head))
+    }
+
+    /// Ends the subscriptions of a subject to a topic, in every process.
+    pub(crate) async fn revoke(&self, subject: &str, topic: &str) -> Result<(), Undeliverable> {
+        self.policy.as_ref().ok_or(Undeliverable::Unavailable)?;
+        revocations::revoke(&*self.log, subject, topic).await.map_err(|error| {
+            tracing::error!(topic, %error, "not revoked");
+            Undeliverable::Unavailable
+        })
+    }
+
+    /// Ends when nothing that is revoked from now on is missed here, unless the log cannot be reached.
+    pub(crate) async fn begun(&self) {
+        if let Some(revocations) = &self.revocations {
+            revocations.begun().await;
+        }
+    }
+
+    /// Has a connection hear of what is revoked for its subject.
+    pub(crate) fn listen(&self, subject: &str, watcher: &Arc<Watcher>) {
+        if let Some(revocations) = &self.revocations {
+            revocations.listen(subject, watcher);
+        }
     }
 
     /// Looks where a subscription begins, and follows the log (clause `topic.recovered`).

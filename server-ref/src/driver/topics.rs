@@ -19,6 +19,8 @@ pub(super) struct Topics {
     /// Questions to the log: one at a time for each topic.
     questions: FuturesUnordered<BoxFuture<'static, Answered>>,
     asked: u64,
+    /// Whether it hears of what is revoked.
+    listens: bool,
     /// Those with something new, and those for which the socket had no room.
     news: Vec<Name>,
     waiting: Vec<Name>,
@@ -78,9 +80,14 @@ impl Topics {
 impl Driver {
     pub(super) fn subscribe(&mut self, topic: String, offset: Option<u64>, epoch: Option<String>) {
         let hub = self.hub.clone();
+        self.end_revoked();
         self.forget_topic(&topic);
         let Some(claims) = &self.claims else { return };
         let Some(policy) = hub.topics.policy() else { return self.core.unsubscribed(&topic, "unsupported", false) };
+        // Before the policy is asked, so that nothing that it is asked too early for is missed.
+        if !std::mem::replace(&mut self.topics.listens, true) {
+            hub.topics.listen(&claims.sub, &self.topics.watcher);
+        }
         if let Err(rejection) = policy.may_subscribe(&claims.sub, &topic) {
             hub.metrics.subscriptions_refused.inc();
             return self.core.unsubscribed(&topic, &rejection.code, rejection.retry);
@@ -91,6 +98,16 @@ impl Driver {
         let name = topic.clone();
         let opened = async move { What::Opened(hub.topics.open_at(&name, asked).await) };
         self.topics.ask(&topic, opened.boxed());
+    }
+
+    /// Ends what may not be followed any more, whether it stands or is just asked for.
+    fn end_revoked(&mut self) {
+        for topic in self.topics.watcher.take_revoked() {
+            if self.topics.followed.contains_key(&topic) {
+                self.forget_topic(&topic);
+                self.core.unsubscribed(&topic, "revoked", false);
+            }
+        }
     }
 
     pub(super) fn forget_topic(&mut self, topic: &str) {
@@ -134,6 +151,8 @@ impl Driver {
         if self.topics.followed.is_empty() {
             return;
         }
+        self.end_revoked();
+        self.wire.take(&mut self.core, &self.hub);
         let mut news = std::mem::take(&mut self.topics.news);
         news.append(&mut self.topics.waiting);
         self.topics.watcher.take(&mut news);

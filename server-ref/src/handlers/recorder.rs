@@ -84,4 +84,8 @@ impl Room for Recorder {
     ) -> BoxFuture<'a, Result<u64, Undeliverable>> {
         async move { self.to_subject(topic, event, payload).await.map(|_| 1) }.boxed()
     }
+
+    fn revoke<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), Undeliverable>> {
+        async { Ok(()) }.boxed()
+    }
 }

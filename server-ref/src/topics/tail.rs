@@ -74,12 +74,24 @@ pub(crate) struct Watcher {
     pub(crate) woken: Notify,
     /// The topics that have something new for it.
     news: Mutex<Vec<Name>>,
+    /// The topics that it may not follow any more.
+    revoked: Mutex<Vec<String>>,
 }
 
 impl Watcher {
     /// The topics that have something new, since the last call.
     pub(crate) fn take(&self, into: &mut Vec<Name>) {
         into.append(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The topics that were revoked, since the last call.
+    pub(crate) fn take_revoked(&self) -> Vec<String> {
+        std::mem::take(&mut self.revoked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn revoke(&self, topic: &str) {
+        self.revoked.lock().unwrap_or_else(PoisonError::into_inner).push(topic.to_owned());
+        self.woken.notify_one();
     }
 }
 

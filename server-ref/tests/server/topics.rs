@@ -5,10 +5,12 @@ use readywire_protocol::config::{ServerConfig, Window};
 use readywire_protocol::json::Payload;
 use readywire_server::application::{Application, Rejection, Room, Undeliverable};
 use readywire_server::hub::Parts;
-use readywire_server::log::Retention;
+use readywire_server::log::memory::MemoryLog;
+use readywire_server::log::{Log, Retention};
 use readywire_server::server::Running;
 use readywire_server::topics::{TopicPolicy, forbidden};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everybody may do everything, but for `secret` and `mute`; so much is kept.
@@ -222,6 +224,35 @@ async fn who_may_not_is_told_so_and_the_rest_goes_on() {
     fill(&server, "t", 1).await;
     raw.gets("t", 1).await;
     assert!(server.hub().metrics.text().contains("readywire_subscriptions 1"), "only one is left");
+}
+
+#[tokio::test]
+async fn a_subscription_is_revoked_wherever_it_lives() {
+    let log: Arc<dyn Log> = MemoryLog::new();
+    let parts = || Parts { log: log.clone(), application: Application::new().with_topics(Open(10)), ..parts() };
+    let (one, other) = (served(parts()).await, served(parts()).await);
+    let (mut alice, mut again) = (here(&one, 256).await, here(&other, 256).await);
+    let (mut bob, _) = Raw::ready(&one, &topical(hello_as("bob"), 256)).await;
+    for raw in [&mut alice, &mut again, &mut bob] {
+        raw.subscribe("t", Some(0), None).await;
+        raw.subscribe("u", Some(0), None).await;
+    }
+    other.hub().revoke("alice", "t").await.unwrap();
+    for raw in [&mut alice, &mut again] {
+        let ended = raw.until("unsubscribed").await;
+        assert_eq!((&ended["topic"], &ended["code"], &ended["retry"]), (&json!("t"), &json!("revoked"), &Value::Null));
+    }
+    fill(&one, "t", 1).await;
+    fill(&one, "u", 1).await;
+    bob.gets("t", 1).await;
+    for raw in [&mut alice, &mut again] {
+        let next = raw.until("publication").await;
+        assert_eq!(next["topic"], "u", "nothing of `t` comes, and the rest goes on");
+    }
+    // What was revoked once is not revoked for ever: that is for the policy to say.
+    alice.subscribe("t", Some(0), None).await;
+    alice.gets("t", 1).await;
+    assert!(one.hub().revoke("nobody", "nothing").await.is_ok());
 }
 
 #[tokio::test]

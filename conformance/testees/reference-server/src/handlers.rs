@@ -1,7 +1,7 @@
 //! The events of the contract.
 
 use crate::services::Search;
-use crate::topics::{Contract, Lose};
+use crate::topics::{Contract, Lose, Revoke};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::json::Payload;
@@ -26,6 +26,7 @@ pub(crate) fn application(search: &Arc<Search>, log: &Arc<dyn Log>) -> Applicati
         .with("needy", Needy)
         .with("impair", Impair(search.clone()))
         .with("lose", Lose(log.clone()))
+        .with("revoke", Revoke)
         .with_topics(Contract)
 }
 

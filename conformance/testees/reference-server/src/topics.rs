@@ -34,18 +34,31 @@ impl TopicPolicy for Contract {
     }
 }
 
+/// Takes back what the sender follows.
+pub(crate) struct Revoke;
+
+impl Handler for Revoke {
+    fn handle<'a>(&'a self, request: Request, _: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>> {
+        async move {
+            let Named { topic } = request.read()?;
+            Ok(request.room.revoke(&request.subject, &topic).await?)
+        }
+        .boxed()
+    }
+}
+
 /// Loses the log of a topic.
 pub(crate) struct Lose(pub(crate) Arc<dyn Log>);
 
 #[derive(Deserialize)]
-struct Lost {
+struct Named {
     topic: String,
 }
 
 impl Handler for Lose {
     fn handle<'a>(&'a self, request: Request, _: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>> {
         async move {
-            let Lost { topic } = request.read()?;
+            let Named { topic } = request.read()?;
             let name = format!("topic/{topic}").into();
             self.0.remove(vec![name]).await.map_err(|error| Failure::new("log", error.to_string()))
         }
