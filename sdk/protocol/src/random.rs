@@ -22,3 +22,24 @@ impl Random {
         self.next().checked_rem(bound.saturating_add(1)).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first numbers of the published SplitMix64 from seed 0.
+    #[test]
+    fn it_is_splitmix64() {
+        let mut random = Random::new(0);
+        let first = [random.next(), random.next(), random.next()];
+        assert_eq!(first, [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]);
+    }
+
+    #[test]
+    fn the_bound_is_among_them() {
+        let mut random = Random::new(7);
+        let drawn: Vec<_> = (0..200).map(|_| random.up_to(2)).collect();
+        assert!([0, 1, 2].iter().all(|number| drawn.contains(number)) && drawn.iter().all(|number| *number <= 2));
+        assert_eq!(random.up_to(0), 0);
+    }
+}

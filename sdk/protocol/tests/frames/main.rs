@@ -6,6 +6,7 @@ mod binary;
 mod defaults;
 mod hostile;
 mod oracle;
+mod payload;
 mod round_trip;
 mod text;
 
