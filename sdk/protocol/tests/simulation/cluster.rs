@@ -6,6 +6,7 @@ use crate::ledger::tag;
 use crate::peer::Peer;
 use crate::plan::{Plan, SEARCH};
 use crate::scene::{Chore, Happening, Parcel, Scene};
+use crate::topics::Logs;
 use crate::work::Works;
 use readywire_protocol::close::{self, CloseFrame};
 use readywire_protocol::config::ServerConfig;
@@ -33,7 +34,8 @@ pub(crate) struct Cluster {
     pub(crate) peers: BTreeMap<u64, Peer>,
     pub(crate) works: Works,
     /// Connections that have to be looked at.
-    stirred: Vec<u64>,
+    pub(crate) stirred: Vec<u64>,
+    pub(crate) logs: Logs,
     /// Connections of processes that died: their sessions are let go when the process is back.
     pub(crate) dead: Vec<(usize, String, u64)>,
     pub(crate) names: u64,
@@ -56,6 +58,7 @@ impl Cluster {
             peers: BTreeMap::new(),
             works: Works::default(),
             stirred: Vec::new(),
+            logs: Logs::new(),
             dead: Vec::new(),
             names: 0,
             notes: 0,
@@ -225,6 +228,18 @@ impl Cluster {
             peer.echoing = false;
         }
         peer.deliver(scene, &self.sessions, owner);
+        Self::transmit(scene, &mut peer);
+        self.deliver_topics(scene, &mut peer);
+        if peer.closed {
+            let timer = peer.core.poll_timeout();
+            scene.watch.require(timer.is_none(), "no timer of a closed connection is left", || format!("{timer:?}"));
+        } else {
+            self.peers.insert(owner, peer);
+        }
+    }
+
+    /// Writes what the core has to say.
+    pub(crate) fn transmit(scene: &mut Scene, peer: &mut Peer) {
         while let Some(transmit) = peer.core.poll_transmit() {
             match transmit {
                 Transmit::Binary(_) => unreachable!("nobody sends bytes here"),
@@ -241,12 +256,6 @@ impl Cluster {
                     scene.write_to_client(peer.link, Parcel::Close(CloseFrame { code, reason }));
                 }
             }
-        }
-        if peer.closed {
-            let timer = peer.core.poll_timeout();
-            scene.watch.require(timer.is_none(), "no timer of a closed connection is left", || format!("{timer:?}"));
-        } else {
-            self.peers.insert(owner, peer);
         }
     }
 
@@ -272,14 +281,17 @@ impl Cluster {
                     self.sessions.taken(&held.id, owner, offset);
                 }
             }
-            ServerEvent::FreshToken(_) => {}
+            ServerEvent::FreshToken(auth) => Self::fresh_token(scene, peer, &auth),
             ServerEvent::Cancel { re } => {
                 self.confirm(peer, owner);
                 if let Some(held) = &peer.held {
                     self.works.cancel(&held.id, re);
                 }
             }
-            ServerEvent::Subscribe { .. } | ServerEvent::Unsubscribe { .. } | ServerEvent::TopicRoom { .. } => {}
+            ServerEvent::Subscribe { topic, offset, epoch } => self.subscribe(peer, topic, offset, epoch),
+            ServerEvent::Unsubscribe { topic } => drop(peer.follows.remove(&topic)),
+            // Delivered when everything is settled.
+            ServerEvent::TopicRoom { .. } => self.confirm(peer, owner),
             ServerEvent::Closed(ending) => {
                 scene.watch.note_line(|| format!("  connection {owner} is over: {ending:?}"));
                 scene.watch.require(!peer.closed, "a connection ends once", || format!("{ending:?}"));
@@ -314,8 +326,9 @@ impl Cluster {
     /// Decides a send and, if it is new, processes it.
     fn decide(&mut self, scene: &mut Scene, peer: &mut Peer, send: Send) {
         let (Some(held), Some(owner)) = (&peer.held, scene.links[peer.link].owner) else { return };
-        let (session, subject) = (held.id.clone(), peer.subject.clone().unwrap_or_default());
+        let (session, subject) = (held.id.clone(), peer.subject().unwrap_or_default());
         let impaired = self.processes[peer.process].impaired.iter().any(|service| service == SEARCH);
+        scene.watch.decides_by(peer.token.as_ref());
         let refuses = scene.plan.refuses;
         let refuse = if send.event == "needs" && impaired {
             let retry_after_ms = scene.random.chance(30).then(|| scene.random.between(0, 5000));
@@ -350,6 +363,9 @@ impl Cluster {
                 scene.watch.decided(peer.link, send.id);
                 peer.core.decide(scene.now, send.id, Decision::Taken);
                 scene.watch.processed(&session, owner, &subject, &send);
+                if let Some(topic) = &send.topic {
+                    self.publish(scene, topic, send.payload.text().unwrap_or_default());
+                }
                 let handle = tag(send.payload.text().unwrap_or_default(), "send").unwrap_or_default();
                 self.begin_work(scene, &session, &send, handle);
             }

@@ -68,6 +68,13 @@ sights! {
     OldNumber "news of a connection that was already forgotten"
     StoppedEarly "an end that the application did not ask for"
     ClosedUndecided "a close while sends were undecided"
+    Published "a publication that came"
+    TopicRecovered "a topic that went on behind what was held"
+    TopicGap "a topic of which something was missing"
+    TopicWindowFull "a topic that waits for the client"
+    Refreshed "a token refreshed on a living connection"
+    RefreshRefused "a fresh token refused"
+    TokenOver "a connection whose token ended"
 }
 
 /// How often each sight was seen.

@@ -3,16 +3,18 @@
 use crate::coverage::Sight;
 use crate::plan::Action;
 use crate::scene::{Happening, Parcel, Scene};
+use crate::tokens::{Question, Token};
 use readywire_protocol::SUBPROTOCOL;
 use readywire_protocol::client::{Client, Command, TokenFailure};
 use readywire_protocol::close::{self, CloseFrame};
 use readywire_protocol::frame::Auth;
 use readywire_protocol::json::Payload;
+use readywire_protocol::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) client: Client,
-    /// The sockets that are being opened or open: two, while a server goes away.
+    /// The sockets that are being opened or open: two, while a server goes away; one more, if a former one still decides.
     pub(crate) sockets: Vec<u64>,
 }
 
@@ -35,6 +37,10 @@ impl Device {
             Action::Cancel(handle) => {
                 scene.watch.cancelled(handle);
                 self.client.cancel(now, handle);
+            }
+            Action::Subscribe { handle, topic, from } => {
+                scene.watch.following(handle, topic, from.as_ref());
+                self.client.subscribe(handle, topic, from);
             }
             Action::Abandon(handle) => self.client.abandon(now, handle),
             Action::Wake => {
@@ -93,6 +99,11 @@ impl Device {
         self.client.provide_token(scene.now, number, token);
     }
 
+    pub(crate) fn fresh_token(&mut self, scene: &mut Scene, number: u64, token: Result<Option<Auth>, TokenFailure>) {
+        scene.watch.note_line(|| format!("fresh token {number}: {}", if token.is_ok() { "given" } else { "failed" }));
+        self.client.provide_fresh_token(scene.now, number, token);
+    }
+
     pub(crate) fn handle_timeout(&mut self, scene: &mut Scene) {
         scene.watch.note_line(|| "client's timer".to_owned());
         self.client.handle_timeout(scene.now);
@@ -103,13 +114,19 @@ impl Device {
         while let Some(command) = self.client.poll_command() {
             scene.watch.command(&command);
             match command {
-                Command::AskToken { number } => ask_token(scene, number),
-                // The watch says so.
-                Command::AskFreshToken { .. } => {}
+                Command::AskToken { number } => {
+                    let (delay, token) = ask_token(scene, Question::Attempt(number));
+                    scene.later(delay, Happening::Token { number, token });
+                }
+                Command::AskFreshToken { number } => {
+                    let (delay, token) = ask_token(scene, Question::Refresh(number));
+                    scene.later(delay, Happening::FreshToken { number, token });
+                }
                 Command::Dial { number, protocols, .. } => {
                     self.sockets.push(number);
-                    let most = self.sockets.len() <= 2;
-                    scene.watch.require(most, "at most two connections at a time", || format!("{:?}", self.sockets));
+                    // One that decides what an earlier session wrote, one that is current, and the next.
+                    let most = self.sockets.len() <= 3;
+                    scene.watch.require(most, "at most three connections at a time", || format!("{:?}", self.sockets));
                     dial(scene, number, &protocols, processes_up);
                 }
                 Command::TransmitBinary { .. } => unreachable!("nobody sends bytes here"),
@@ -147,7 +164,8 @@ impl Device {
     }
 }
 
-fn ask_token(scene: &mut Scene, number: u64) {
+/// What the provider says, and when.
+fn ask_token(scene: &mut Scene, question: Question) -> (Duration, Result<Option<Auth>, TokenFailure>) {
     let (fails, slow, bad) = (scene.plan.token_fails, scene.plan.token_slow, scene.plan.token_bad);
     let delay = if scene.strikes(slow) { scene.random.millis(0, 14_000) } else { scene.random.millis(0, 20) };
     let subject = match scene.plan.new_subject_at {
@@ -158,10 +176,11 @@ fn ask_token(scene: &mut Scene, number: u64) {
         let fatal = scene.random.chance(2);
         Err(TokenFailure { message: "the provider is down".to_owned(), fatal })
     } else {
-        let kind = if scene.strikes(bad) { "bad" } else { "good" };
-        Ok(Some(Auth { scheme: "bearer".to_owned(), token: format!("{kind} {subject}") }))
+        let good = !scene.strikes(bad);
+        let ends = scene.plan.token_life.map(|life| scene.now + delay + life);
+        Ok(Some(Token { good, subject: subject.to_owned(), question, ends }.write()))
     };
-    scene.later(delay, Happening::Token { number, token });
+    (delay, token)
 }
 
 fn dial(scene: &mut Scene, number: u64, protocols: &[String], processes_up: &[usize]) {

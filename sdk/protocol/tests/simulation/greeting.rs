@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use crate::coverage::Sight;
 use crate::peer::{Held, Peer};
 use crate::scene::{Chore, Happening, Scene};
+use crate::tokens::Token;
 use readywire_protocol::close;
 use readywire_protocol::frame::{Hello, LostBecause, SessionGrant};
 use readywire_protocol::server::{BindError, Bound, Credentials, SecretHash};
@@ -21,7 +22,8 @@ impl Cluster {
     pub(crate) fn hello(&mut self, scene: &mut Scene, peer: &mut Peer, owner: u64, hello: Hello) {
         scene.watch.hello(peer.link, &hello);
         let token = hello.auth.as_ref().map(|auth| auth.token.clone()).unwrap_or_default();
-        peer.subject = token.strip_prefix("good ").map(str::to_owned);
+        scene.watch.presented(scene.links[peer.link].number, &token);
+        peer.token = Token::read(&token).filter(|token| token.good);
         peer.resume = hello.resume;
         if scene.random.chance(50) {
             self.authenticated(scene, peer);
@@ -36,10 +38,16 @@ impl Cluster {
             // Refused meanwhile: nothing is started for it.
             return;
         }
-        let Some(subject) = peer.subject.clone() else {
+        let Some(subject) = peer.subject() else {
             scene.watch.saw(Sight::TokenRefused);
             return peer.core.refuse(4104, "the token is not valid", None);
         };
+        if peer.token.as_ref().is_some_and(|token| token.is_over(scene.now)) {
+            scene.watch.saw(Sight::TokenOver);
+            return peer.core.refuse(close::TOKEN_EXPIRED, "the token has expired", None);
+        }
+        let left = peer.token.as_ref().and_then(|token| token.left(scene.now));
+        peer.core.token_ends(scene.now, left);
         peer.core.authenticated(scene.now);
         peer.starting = true;
         let process = peer.process;
@@ -61,7 +69,7 @@ impl Cluster {
 
     pub(crate) fn progress(&mut self, scene: &mut Scene, peer: &mut Peer) {
         let process = &mut self.processes[peer.process];
-        let Some(subject) = peer.subject.clone().filter(|_| peer.starting) else { return };
+        let Some(subject) = peer.subject().filter(|_| peer.starting) else { return };
         // Another connection of this subject was ready first and has used the start-up.
         let start = process.under_way.get(&subject);
         let left = start.map_or(0, |start| start.steps.iter().filter(|at| **at > scene.now).count());
@@ -149,7 +157,7 @@ impl Cluster {
             refused: binding.refused,
             inbox: binding.inbox,
             impaired: self.processes[peer.process].impaired.clone(),
-            token_expires_in: None,
+            token_expires_in: peer.token.as_ref().and_then(|token| token.left(scene.now)),
         });
     }
 }

@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use crate::coverage::Sight;
 use crate::plan::Incident;
 use crate::scene::{Chore, Happening, Scene};
+use crate::topics::TOPICS;
 use crate::work::Works;
 use readywire_protocol::close;
 use readywire_protocol::server::Sessions;
@@ -26,8 +27,26 @@ impl Cluster {
                 self.works = Works::default();
                 self.dead.clear();
                 scene.watch.log_lost();
+                for topic in TOPICS {
+                    self.lose_topic(scene, topic);
+                }
             }
             Incident::Drain { process, down } => self.drain(scene, process, down),
+            Incident::Publish { topic } => {
+                self.notes += 1;
+                let text =
+                    format!(r#"{{"note":{},"padding":"{}"}}"#, self.notes, "x".repeat(self.notes as usize % 200));
+                self.publish(scene, topic, &text);
+                self.look_around(scene);
+            }
+            Incident::Trim { topic, kept } => {
+                self.trim(topic, kept);
+                self.look_around(scene);
+            }
+            Incident::LoseTopic { topic } => {
+                self.lose_topic(scene, topic);
+                self.look_around(scene);
+            }
             Incident::Note => {
                 let sessions: Vec<String> = self.sessions.ids().map(str::to_owned).collect();
                 if !sessions.is_empty() {

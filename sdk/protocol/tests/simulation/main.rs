@@ -14,6 +14,8 @@ mod peer;
 mod plan;
 mod random;
 mod scene;
+mod tokens;
+mod topics;
 mod watch;
 mod wire;
 mod work;

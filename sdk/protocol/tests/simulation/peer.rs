@@ -2,8 +2,10 @@
 
 use crate::coverage::Sight;
 use crate::scene::Scene;
+use crate::tokens::Token;
 use readywire_protocol::frame::{Resume, Send};
 use readywire_protocol::server::{ServerConnection, Sessions};
+use std::collections::BTreeMap;
 
 /// The session that a connection holds.
 #[derive(Debug)]
@@ -18,7 +20,10 @@ pub(crate) struct Peer {
     pub(crate) core: ServerConnection,
     pub(crate) link: usize,
     pub(crate) process: usize,
-    pub(crate) subject: Option<String>,
+    /// The token in force, if it is a good one.
+    pub(crate) token: Option<Token>,
+    /// The topics that it follows, and the epoch that it knows of each.
+    pub(crate) follows: BTreeMap<String, u64>,
     pub(crate) resume: Option<Resume>,
     /// It waits for services.
     pub(crate) starting: bool,
@@ -37,7 +42,8 @@ impl Peer {
             core,
             link,
             process,
-            subject: None,
+            token: None,
+            follows: BTreeMap::new(),
             resume: None,
             starting: false,
             held: None,
@@ -46,6 +52,10 @@ impl Peer {
             echoing: false,
             closed: false,
         }
+    }
+
+    pub(crate) fn subject(&self) -> Option<String> {
+        self.token.as_ref().map(|token| token.subject.clone())
     }
 
     /// Hands over what waits in the inbox and fits into the client's window.

@@ -1,7 +1,8 @@
 //! What a world is like: drawn from the seed before anything happens.
 
 use crate::random::Random;
-use readywire_protocol::client::SendOptions;
+use crate::topics::{SUBSCRIPTIONS, TOPICS};
+use readywire_protocol::client::{Position, SendOptions};
 use readywire_protocol::config::{ClientConfig, ServerConfig, Window};
 use readywire_protocol::time::{Duration, Instant};
 
@@ -37,6 +38,10 @@ pub(crate) struct Plan {
     pub(crate) token_fails: u64,
     pub(crate) token_slow: u64,
     pub(crate) token_bad: u64,
+    /// How long tokens are good.
+    pub(crate) token_life: Option<Duration>,
+    /// Whether the application follows topics and publishes to them.
+    pub(crate) topics: bool,
     /// The token belongs to somebody else from here on.
     pub(crate) new_subject_at: Option<Instant>,
     /// Milliseconds that services take to start.
@@ -60,6 +65,7 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Send { handle: u64, event: &'static str, padding: usize, options: SendOptions },
+    Subscribe { handle: u64, topic: &'static str, from: Option<Position> },
     Cancel(u64),
     Abandon(u64),
     Wake,
@@ -79,6 +85,12 @@ pub(crate) enum Incident {
     Drain { process: usize, down: Duration },
     /// A message to some session.
     Note,
+    /// A publication of the server's own.
+    Publish { topic: &'static str },
+    /// All but the last of a topic are forgotten.
+    Trim { topic: &'static str, kept: u64 },
+    /// A topic begins anew.
+    LoseTopic { topic: &'static str },
 }
 
 impl Plan {
@@ -95,6 +107,7 @@ impl Plan {
                 bytes: *random.pick(&[1 << 20, 1 << 20, 600]),
             },
             session_ttl: Duration::from_millis(session_ttl),
+            topics: true,
             ..ServerConfig::default()
         };
         let log = ServerConfig {
@@ -130,6 +143,8 @@ impl Plan {
             token_fails: random.rate(20, 40),
             token_slow: random.rate(20, 40),
             token_bad: random.rate(15, 40),
+            token_life: random.chance(40).then(|| Duration::from_secs(*random.pick(&[12, 30, 90]))),
+            topics: random.chance(60),
             new_subject_at: random.chance(15).then(|| Instant::from_origin(random.millis(0, 20_000))),
             start: *random.pick(&[(0, 0), (0, 0), (5, 300), (500, 9_000)]),
             start_fails: random.rate(20, 50),
@@ -156,7 +171,7 @@ impl Plan {
                 answer: random.chance(30),
                 fail_fast: random.chance(10),
                 expire_after: random.chance(15).then(|| random.millis(0, 2_000)),
-                topic: None,
+                topic: (self.topics && random.chance(40)).then(|| (*random.pick(&TOPICS)).to_owned()),
                 key: random.chance(40).then(|| format!("key-{handle}")),
             };
             let padding = *random.pick(&[0, 0, 10, 150, 600]);
@@ -171,6 +186,18 @@ impl Plan {
             // Half of the sends come in bursts.
             if random.chance(50) {
                 at = (at + random.between(0, pace)).min(end);
+            }
+        }
+        if self.topics {
+            for handle in SUBSCRIPTIONS..SUBSCRIPTIONS + random.between(1, 5) {
+                let from = random.chance(60).then_some(Position { offset: 0, epoch: None });
+                let latest = if random.chance(50) { 500.min(end) } else { end };
+                let at = random.between(0, latest);
+                let topic = *random.pick(&TOPICS);
+                actions.push((millis(at), Action::Subscribe { handle, topic, from }));
+                if random.chance(30) {
+                    actions.push((millis(at + random.between(0, 8_000)), Action::Cancel(handle)));
+                }
             }
         }
         for _ in 0..random.rate(25, 5) {
@@ -206,6 +233,20 @@ impl Plan {
         }
         for _ in 0..random.rate(40, 20) {
             incidents.push((millis(random.between(0, end)), Incident::Note));
+        }
+        if self.topics {
+            for _ in 0..random.rate(80, 40) {
+                let topic = *random.pick(&TOPICS);
+                incidents.push((millis(random.between(0, end)), Incident::Publish { topic }));
+            }
+            for _ in 0..random.rate(30, 4) {
+                let (topic, kept) = (*random.pick(&TOPICS), random.between(0, 3));
+                incidents.push((millis(random.between(0, end)), Incident::Trim { topic, kept }));
+            }
+            for _ in 0..random.rate(15, 2) {
+                let topic = *random.pick(&TOPICS);
+                incidents.push((millis(random.between(0, end)), Incident::LoseTopic { topic }));
+            }
         }
         incidents
     }

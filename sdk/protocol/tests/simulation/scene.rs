@@ -52,6 +52,11 @@ pub(crate) enum Happening {
         number: u64,
         token: Result<Option<Auth>, TokenFailure>,
     },
+    /// The same for a fresh one on a living connection.
+    FreshToken {
+        number: u64,
+        token: Result<Option<Auth>, TokenFailure>,
+    },
     Act(Action),
     Incident(Incident),
     Server(Chore),

@@ -3,6 +3,7 @@
 use crate::coverage::{Coverage, Sight};
 use crate::ledger::Ledger;
 use crate::plan::Plan;
+use crate::topics::Followed;
 use crate::wire::{Verdict, Wire};
 use readywire_protocol::client::{ClientEvent, ClientState, Command, End, Outcome};
 use readywire_protocol::close::Class;
@@ -39,6 +40,8 @@ pub(crate) struct Watch {
     wires: Vec<Wire>,
     attempts: VecDeque<Instant>,
     asked: u64,
+    pub(crate) refreshes_asked: u64,
+    pub(crate) followed: Followed,
     /// The number of the connection that the client says it is on.
     pub(crate) current: u64,
     /// A handover is under way, and so many attempts were made for it.
@@ -66,6 +69,8 @@ impl Watch {
             wires: Vec::new(),
             attempts: VecDeque::new(),
             asked: 0,
+            refreshes_asked: 0,
+            followed: Followed::default(),
             current: 0,
             handover: None,
             upgrade_failed: false,
@@ -135,7 +140,10 @@ impl Watch {
                 }
                 self.attempted();
             }
-            Command::AskFreshToken { .. } => self.require(false, "no token here has an end", String::new),
+            Command::AskFreshToken { number } => {
+                self.require(*number > self.refreshes_asked, "numbers of refreshes increase", || number.to_string());
+                self.refreshes_asked = *number;
+            }
             Command::Dial { number, protocols, .. } => {
                 self.coverage.connections += 1;
                 self.require(*number == self.asked, "the token provider is asked at every attempt", || {
@@ -201,6 +209,7 @@ impl Watch {
                 let session = self.wire(link).ready_read.as_ref().map(|(_, session)| session.clone());
                 self.send_written(&session.unwrap_or_default(), &send, oldest);
             }
+            ClientFrame::Auth(auth) => self.refreshes(&auth.token),
             ClientFrame::Bye(bye) => {
                 let blames = (4400..4500).contains(&bye.code);
                 self.require(!blames, "correct ends break no clause", || format!("client: {bye:?}"));
@@ -316,11 +325,18 @@ impl Watch {
             ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text().unwrap_or_default()),
             ClientEvent::Text(_) => self.require(false, "only existing servers send bare text", String::new),
             ClientEvent::Answer(part) => self.part(part),
-            ClientEvent::Subscribed { .. } | ClientEvent::Publication { .. } | ClientEvent::Unsubscribed { .. } => {}
+            ClientEvent::Subscribed { handle, offset, epoch, recovered, .. } => {
+                self.subscribed(*handle, *offset, epoch, *recovered);
+            }
+            ClientEvent::Publication { handle, offset, payload, .. } => {
+                self.publication(*handle, *offset, payload.text().unwrap_or_default());
+            }
+            // Who subscribes behind the end is told so, too.
+            ClientEvent::Unsubscribed { handle, .. } => return self.unsubscribed(*handle),
             ClientEvent::Closed(end) => {
                 if self.closing.is_none() {
                     self.saw(Sight::StoppedEarly);
-                    let must = matches!(end.code, 4101 | 4104) || (end.code == 4013 && self.repeats);
+                    let must = matches!(end.code, 4101..=4104) || (end.code == 4013 && self.repeats);
                     self.require(must, "the client stops only when it must", || format!("{end:?}"));
                 }
                 self.end = Some(end.clone());

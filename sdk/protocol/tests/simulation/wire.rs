@@ -4,7 +4,7 @@ use readywire_protocol::config::Window;
 use readywire_protocol::frame::{ClientFrame, Hello, Limits, ServerFrame};
 use readywire_protocol::stage::Stage;
 use readywire_protocol::time::{Duration, Instant};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 const ACK_WITHIN: Duration = Duration::from_millis(100);
 
@@ -42,6 +42,10 @@ pub(crate) struct Wire {
     untaken: VecDeque<(u64, u64)>,
     /// The last offset that the client has read.
     held: u64,
+    /// The highest of each topic that it has read here.
+    topics: BTreeMap<String, u64>,
+    /// As `untaken`, for each topic.
+    published: BTreeMap<String, VecDeque<(u64, u64)>>,
 }
 
 impl Wire {
@@ -53,6 +57,11 @@ impl Wire {
             }
             ClientFrame::Ping { .. } | ClientFrame::Pong { .. } | ClientFrame::Bye(_) => Ok(()),
             other => {
+                if let ClientFrame::Subscribe { .. } | ClientFrame::Unsubscribe { .. } = other
+                    && self.hellos <= 1
+                {
+                    return Ok(());
+                }
                 let Some((limits, _)) = &self.ready_read else {
                     return Err(("no application frame before ready (client)", text.to_owned()));
                 };
@@ -71,7 +80,11 @@ impl Wire {
                         self.flight.push_back((send.id, bytes));
                         Ok(())
                     }
-                    ClientFrame::Taken { offset, .. } => {
+                    ClientFrame::Taken { offset, topic: Some(topic) } => {
+                        let held = self.topics.get(topic).copied().unwrap_or_default();
+                        require(*offset <= held, "`taken` covers only what was delivered", || text.to_owned())
+                    }
+                    ClientFrame::Taken { offset, topic: None } => {
                         require(*offset <= self.held, "`taken` covers only what was delivered", || text.to_owned())
                     }
                     _ => Ok(()),
@@ -83,7 +96,10 @@ impl Wire {
     pub(crate) fn server_read(&mut self, frame: &ClientFrame) {
         match frame {
             ClientFrame::Send(send) => self.read_id = self.read_id.max(send.id),
-            ClientFrame::Taken { offset, .. } => self.untaken.retain(|(untaken, _)| untaken > offset),
+            ClientFrame::Taken { offset, topic: None } => self.untaken.retain(|(untaken, _)| untaken > offset),
+            ClientFrame::Taken { offset, topic: Some(topic) } => {
+                self.published.entry(topic.clone()).or_default().retain(|(untaken, _)| untaken > offset);
+            }
             _ => {}
         }
     }
@@ -146,6 +162,21 @@ impl Wire {
                 self.decided.retain(|(decided, _)| decided > id);
                 require(longest <= ACK_WITHIN, "an ack comes within 100 ms", || format!("{longest:?}: {text}"))
             }
+            ServerFrame::Subscribed { topic, .. } => {
+                self.published.remove(topic);
+                Ok(())
+            }
+            ServerFrame::Publication { topic, offset, payload, .. } => {
+                let untaken = self.published.entry(topic.clone()).or_default();
+                let last = untaken.back().map_or(0, |(offset, _)| *offset);
+                untaken.push_back((*offset, payload.size()));
+                let sum: u64 = untaken.iter().map(|(_, bytes)| bytes).sum();
+                let count = untaken.len() as u64;
+                let kept = count <= self.window.messages && (sum <= self.window.bytes || count == 1);
+                require(*offset > last && kept, "no more of a topic than the window is sent and not yet taken", || {
+                    format!("{count} messages, {sum} bytes of {:?}: {text}", self.window)
+                })
+            }
             ServerFrame::Message(message) => {
                 let next = message.offset == self.delivered + 1;
                 self.delivered = message.offset;
@@ -175,6 +206,10 @@ impl Wire {
             ServerFrame::Ack { id } => self.flight.retain(|(flying, _)| flying > id),
             ServerFrame::Nack(refusal) => self.flight.retain(|(flying, _)| *flying != refusal.id),
             ServerFrame::Message(message) => self.held = self.held.max(message.offset),
+            ServerFrame::Publication { topic, offset, .. } => {
+                let held = self.topics.entry(topic.clone()).or_default();
+                *held = (*held).max(*offset);
+            }
             _ => {}
         }
     }

@@ -64,8 +64,11 @@ impl World {
                 let state = self.device.client.state();
                 let unsettled = self.device.client.unsettled();
                 let answers = self.scene.watch.awaits_answers();
+                let topics = self.scene.watch.awaits_publications();
                 self.scene.watch.require(false, "under fair delivery everything is decided", || {
-                    format!("{state:?}, {unsettled} sends undecided, answers to come: {answers}")
+                    format!(
+                        "{state:?}, {unsettled} sends undecided, answers to come: {answers}, publications: {topics}"
+                    )
                 });
             }
             if self.scene.watch.failure.is_some() {
@@ -84,7 +87,8 @@ impl World {
             && self.device.client.state().is_ready()
             && self.device.client.unsettled() == 0
             && !self.scene.watch.awaits_answers()
-            && !self.scene.watch.awaits_notes();
+            && !self.scene.watch.awaits_notes()
+            && !self.scene.watch.awaits_publications();
         self.scene.calm && (over || idle)
     }
 
@@ -106,6 +110,7 @@ impl World {
         let peers = self.cluster.peers.len();
         self.scene.watch.require(peers == 0, "no connection is left at the servers", || peers.to_string());
         self.scene.watch.everything_settled();
+        self.scene.watch.subscriptions_over();
         let sessions = self.cluster.sessions_left(self.scene.now);
         self.scene.watch.require(sessions == 0, "no session is left after its time", || sessions.to_string());
     }
@@ -175,6 +180,7 @@ impl World {
             Happening::ClientNotices { number, frame } => device.notice(scene, number, frame),
             Happening::ServerNotices { link, frame } => cluster.notice(scene, link, frame),
             Happening::Token { number, token } => device.token(scene, number, token),
+            Happening::FreshToken { number, token } => device.fresh_token(scene, number, token),
             Happening::Act(action) => device.act(scene, action),
             Happening::Incident(incident) => {
                 if !scene.calm {

@@ -1,0 +1,210 @@
+//! Topics: the logs that the servers share, and what a client that follows them has to get.
+
+use crate::cluster::Cluster;
+use crate::coverage::Sight;
+use crate::peer::Peer;
+use crate::scene::{Parcel, Scene};
+use crate::watch::Watch;
+use readywire_protocol::client::Position;
+use readywire_protocol::frame::ServerFrame;
+use readywire_protocol::json::Payload;
+use readywire_protocol::server::Subscribed;
+use std::collections::BTreeMap;
+
+/// What can be followed.
+pub(crate) const TOPICS: [&str; 2] = ["room/a", "room/b"];
+/// Handles of subscriptions begin behind those of sends.
+pub(crate) const SUBSCRIPTIONS: u64 = 1_000;
+
+/// The log of one topic. What was trimmed stays here, so that it can be told what is missing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    epoch: u64,
+    /// So many are trimmed.
+    trimmed: u64,
+    /// Offsets count from 1.
+    entries: Vec<String>,
+}
+
+impl Log {
+    fn head(&self) -> u64 {
+        self.entries.len() as u64
+    }
+}
+
+pub(crate) type Logs = BTreeMap<String, Log>;
+
+impl Cluster {
+    /// Appends a publication, and wakes all that follow.
+    pub(crate) fn publish(&mut self, scene: &mut Scene, topic: &str, text: &str) {
+        let log = self.logs.entry(topic.to_owned()).or_default();
+        log.entries.push(text.to_owned());
+        scene.watch.published(topic, log.epoch, text);
+        self.stir_topic(topic);
+    }
+
+    /// Forgets all but the last.
+    pub(crate) fn trim(&mut self, topic: &str, kept: u64) {
+        let log = self.logs.entry(topic.to_owned()).or_default();
+        log.trimmed = log.trimmed.max(log.head().saturating_sub(kept));
+        self.stir_topic(topic);
+    }
+
+    /// The log is gone, and begins anew.
+    pub(crate) fn lose_topic(&mut self, scene: &mut Scene, topic: &str) {
+        let log = self.logs.entry(topic.to_owned()).or_default();
+        *log = Log { epoch: log.epoch + 1, ..Log::default() };
+        scene.watch.topic_lost(topic, log.epoch);
+        self.stir_topic(topic);
+    }
+
+    fn stir_topic(&mut self, topic: &str) {
+        let following = self.owners(|peer| peer.follows.contains_key(topic));
+        self.stirred.extend(following);
+    }
+
+    pub(crate) fn subscribe(&mut self, peer: &mut Peer, topic: String, offset: Option<u64>, epoch: Option<String>) {
+        let log = self.logs.entry(topic.clone()).or_default();
+        let head = log.head();
+        let (offset, recovered) = match offset {
+            None => (head, true),
+            Some(offset) => {
+                let same = epoch.is_none_or(|epoch| epoch == log.epoch.to_string());
+                let kept = same && offset <= head && offset >= log.trimmed;
+                if kept { (offset, true) } else { (log.trimmed, false) }
+            }
+        };
+        peer.core.subscribed(&topic, Subscribed { offset, head, epoch: log.epoch.to_string(), recovered });
+        peer.follows.insert(topic, log.epoch);
+    }
+
+    /// Hands over what the topics have, as far as the client's windows have room.
+    pub(crate) fn deliver_topics(&mut self, scene: &mut Scene, peer: &mut Peer) {
+        for topic in peer.follows.keys().cloned().collect::<Vec<_>>() {
+            while let Some((after, _)) = peer.core.topic_room(&topic) {
+                let log = self.logs.entry(topic.clone()).or_default();
+                if peer.follows.get(&topic) != Some(&log.epoch) || after < log.trimmed {
+                    let news = Subscribed {
+                        offset: log.trimmed,
+                        head: log.head(),
+                        epoch: log.epoch.to_string(),
+                        recovered: false,
+                    };
+                    peer.core.subscribed(&topic, news);
+                    peer.follows.insert(topic.clone(), log.epoch);
+                    Self::transmit(scene, peer);
+                    continue;
+                }
+                let Some(text) = log.entries.get(after as usize) else { break };
+                let payload = Payload::parse(text).unwrap_or_else(|_| Payload::null());
+                if !peer.core.deliver_publication(&topic, after + 1, payload.size(), false) {
+                    scene.watch.saw(Sight::TopicWindowFull);
+                    break;
+                }
+                let (topic, event) = (topic.clone(), "published".to_owned());
+                let text = ServerFrame::Publication { topic, offset: after + 1, event, payload }.encode();
+                scene.watch.server_wrote(peer.link, &text);
+                scene.write_to_client(peer.link, Parcel::Text(text));
+            }
+        }
+    }
+}
+
+/// What is known of topics and of those who follow them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Followed {
+    /// Everything that was ever published, by topic and epoch.
+    published: BTreeMap<(String, u64), Vec<String>>,
+    epochs: BTreeMap<String, u64>,
+    subscriptions: BTreeMap<u64, Following>,
+}
+
+#[derive(Clone, Debug)]
+struct Following {
+    topic: String,
+    /// Epoch and offset of the last publication that came, or that was told to be passed over.
+    held: Option<(u64, u64)>,
+    over: bool,
+}
+
+impl Watch {
+    fn published(&mut self, topic: &str, epoch: u64, text: &str) {
+        self.followed.published.entry((topic.to_owned(), epoch)).or_default().push(text.to_owned());
+    }
+
+    fn topic_lost(&mut self, topic: &str, epoch: u64) {
+        self.followed.epochs.insert(topic.to_owned(), epoch);
+    }
+
+    /// The application is about to follow a topic.
+    pub(crate) fn following(&mut self, handle: u64, topic: &str, from: Option<&Position>) {
+        let epoch = self.followed.epochs.get(topic).copied().unwrap_or_default();
+        // Without a position it begins where the server says; with offset 0, with all that there is.
+        let held = from.map(|from| (epoch, from.offset));
+        self.followed.subscriptions.insert(handle, Following { topic: topic.to_owned(), held, over: false });
+    }
+
+    pub(crate) fn subscribed(&mut self, handle: u64, offset: u64, epoch: &str, recovered: bool) {
+        let Some(following) = self.followed.subscriptions.get_mut(&handle) else { return };
+        let Ok(epoch) = epoch.parse() else { return };
+        let (held, over) = (following.held.replace((epoch, offset)), following.over);
+        let all = self.followed.published.get(&(following.topic.clone(), epoch)).map_or(0, Vec::len);
+        self.require(!over, "nothing of a topic behind the end of its subscription", || handle.to_string());
+        match held {
+            Some((of, from)) if recovered => {
+                // A subscription from 0 was asked for without an epoch: any will do.
+                let complete = offset == from && (of == epoch || from == 0);
+                self.require(complete, "`recovered` means that nothing is missing", || {
+                    format!("subscription {handle}: {from} of {of}, and goes on at {offset} of {epoch}")
+                });
+                if from > 0 && (all as u64) > from {
+                    self.saw(Sight::TopicRecovered);
+                }
+            }
+            Some(_) => self.saw(Sight::TopicGap),
+            None => {}
+        }
+    }
+
+    pub(crate) fn publication(&mut self, handle: u64, offset: u64, payload: &str) {
+        let Some(following) = self.followed.subscriptions.get_mut(&handle) else {
+            return self.require(false, "a publication belongs to a subscription", || handle.to_string());
+        };
+        let over = following.over;
+        let Some((epoch, last)) = following.held else {
+            return self.require(false, "a subscription is told before its publications", || handle.to_string());
+        };
+        following.held = Some((epoch, offset));
+        let published = self.followed.published.get(&(following.topic.clone(), epoch));
+        let expected = published.and_then(|published| published.get(last as usize)).cloned();
+        self.require(!over, "nothing of a topic behind the end of its subscription", || handle.to_string());
+        let next = offset == last + 1 && expected.as_deref() == Some(payload);
+        self.require(next, "publications come each once and in order", || {
+            format!("subscription {handle}: {offset} {payload}, behind {last} of {epoch} comes {expected:?}")
+        });
+        self.saw(Sight::Published);
+    }
+
+    pub(crate) fn unsubscribed(&mut self, handle: u64) {
+        let Some(following) = self.followed.subscriptions.get_mut(&handle) else { return };
+        let before = std::mem::replace(&mut following.over, true);
+        self.require(!before, "a subscription ends once", || handle.to_string());
+    }
+
+    /// Whether publications are still to come.
+    pub(crate) fn awaits_publications(&self) -> bool {
+        let Followed { published, epochs, subscriptions } = &self.followed;
+        subscriptions.values().any(|following| {
+            let epoch = epochs.get(&following.topic).copied().unwrap_or_default();
+            let head = published.get(&(following.topic.clone(), epoch)).map_or(0, Vec::len);
+            !following.over && following.held != Some((epoch, head as u64))
+        })
+    }
+
+    /// Everything is over: every subscription, too.
+    pub(crate) fn subscriptions_over(&mut self) {
+        let open: Vec<u64> =
+            self.followed.subscriptions.iter().filter(|(_, one)| !one.over).map(|(handle, _)| *handle).collect();
+        self.require(open.is_empty(), "each subscription ends", || format!("{open:?}"));
+    }
+}
