@@ -1,10 +1,13 @@
 //! The client at a server that does not speak this protocol: the gate, the queue, the outcomes, and what stays unsaid.
 
+use readywire_protocol::clause::Clause;
 use readywire_protocol::client::{
-    ClientEvent, ClientState, Command, Existing, ExistingServer, Outcome, READY_MESSAGE, Rejection, StateChange,
+    ClientEvent, ClientState, Command, End, Existing, ExistingServer, Outcome, READY_MESSAGE, Rejection, StateChange,
 };
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::config::{ClientConfig, Window};
+use readywire_protocol::error::PeerMisbehaved;
+use readywire_protocol::stage::Stage;
 use readywire_protocol::time::{Duration, Instant};
 
 const READY: &str = r#"{"type":"welcome"}"#;
@@ -16,6 +19,7 @@ struct Near {
     wire: Vec<String>,
     events: Vec<String>,
     states: Vec<StateChange>,
+    end: Option<End>,
 }
 
 impl Near {
@@ -30,6 +34,7 @@ impl Near {
             wire: Vec::new(),
             events: Vec::new(),
             states: Vec::new(),
+            end: None,
         };
         near.drain();
         near
@@ -61,7 +66,10 @@ impl Near {
                 ClientEvent::State(change) => self.states.push(change),
                 ClientEvent::Settled { handle, outcome } => self.events.push(format!("{handle} {}", named(&outcome))),
                 ClientEvent::Text(text) => self.events.push(text),
-                ClientEvent::Closed(end) => self.events.push(format!("closed {} {}", end.code, end.reason)),
+                ClientEvent::Closed(end) => {
+                    self.events.push(format!("closed {} {}", end.code, end.reason));
+                    self.end = Some(end);
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -106,8 +114,24 @@ impl Near {
         self.drain();
     }
 
+    /// The timer runs out in just so long: a moment earlier nothing may happen.
+    fn expires_in(&mut self, after: Duration) {
+        let deadline = self.now + after;
+        assert_eq!(self.client.poll_timeout(), Some(deadline), "the next timer");
+        let before = self.client.clone();
+        self.client.handle_timeout(deadline - Duration::from_millis(1));
+        assert_eq!(self.client, before, "nothing happens before the timer runs out");
+        self.pass();
+    }
+
     fn state(&self) -> ClientState {
         self.client.state()
+    }
+
+    /// The reason and the code that were told last.
+    fn told(&self) -> (Option<u16>, &str) {
+        let change = self.states.last().expect("a change of state");
+        (change.code, change.reason.as_deref().unwrap_or_default())
     }
 }
 
@@ -284,4 +308,187 @@ fn a_binary_message_ends_it_rather_than_being_lost() {
     near.open(&[]);
     near.client.handle_binary(near.now, 1);
     assert!(near.events()[0].starts_with("closed 4415"));
+}
+
+#[test]
+fn each_step_has_its_deadline() {
+    let ClientConfig { connect_timeout, stage_timeout, .. } = ClientConfig::default();
+    let mut near = Near::with_rule();
+    near.expires_in(connect_timeout);
+    assert_eq!(near.told(), (Some(4101), "no opening in time"));
+    let retry_at = near.states.last().unwrap().retry_at.expect("another attempt");
+    assert!(retry_at > near.now);
+    near.expires_in(retry_at.saturating_since(near.now));
+    assert_eq!(near.wire(), ["ask 1", "ask 2"]);
+
+    near.client.provide_opening(near.now, 2, Ok(Vec::new()));
+    near.expires_in(connect_timeout);
+    assert_eq!(near.told(), (Some(1006), "the WebSocket did not open in time"));
+    near.pass();
+    near.open(&[]);
+    near.expires_in(stage_timeout);
+    assert_eq!(near.told(), (Some(4201), "not ready in time: the server has said nothing"));
+    near.pass();
+    near.open(&[]);
+    near.say(READY);
+    assert_eq!(near.client.poll_timeout(), None, "a server that is ready may be silent");
+}
+
+#[test]
+fn a_close_has_its_deadline() {
+    let mut near = Near::with_rule();
+    near.send(1, "never");
+    near.send(2, "neither");
+    assert_eq!(near.client.unsettled(), 2);
+    near.client.close(near.now, Duration::from_secs(9));
+    near.client.close(near.now, Duration::from_secs(5));
+    near.client.close(near.now, Duration::from_secs(7));
+    near.expires_in(Duration::from_secs(5));
+    assert_eq!((near.state(), near.client.unsettled()), (ClientState::Closed, 0));
+}
+
+/// Where the end found it: at a server that confirmed nothing, nothing was confirmed.
+#[test]
+fn the_end_says_how_far_it_was() {
+    let ended = |mut near: Near, ready: bool| {
+        near.open(&[]);
+        if ready {
+            near.say(READY);
+        }
+        near.client.handle_closed(near.now, near.number, Some(CloseFrame::new(4403, "no")), true);
+        near.drain();
+        assert_eq!(near.state(), ClientState::Closed);
+        let end = near.end.expect("an end");
+        (end.stage, end.pending)
+    };
+    let awaited = vec![READY_MESSAGE.to_owned()];
+    assert_eq!(ended(Near::with_rule(), true), (Stage::ProcessingReady, vec![]));
+    assert_eq!(ended(Near::with_rule(), false), (Stage::Connecting, awaited));
+    assert_eq!(ended(Near::without_rule(), true), (Stage::Connecting, vec![]));
+}
+
+#[test]
+fn a_close_that_says_nothing_is_told_in_words() {
+    let told = |dialling: bool, frame: Option<CloseFrame>| {
+        let mut near = Near::with_rule();
+        near.client.provide_opening(near.now, 1, Ok(Vec::new()));
+        if !dialling {
+            near.client.handle_open(near.now, 1, "chat.v1");
+        }
+        near.client.handle_closed(near.now, 1, frame, false);
+        near.drain();
+        let (code, reason) = near.told();
+        (code.unwrap(), reason.to_owned())
+    };
+    assert_eq!(told(true, None), (1006, "the WebSocket could not be opened".to_owned()));
+    assert_eq!(told(false, None), (1006, "the connection broke off".to_owned()));
+    assert_eq!(told(false, Some(CloseFrame::new(1011, ""))), (1011, String::new()));
+    assert_eq!(told(false, Some(CloseFrame::new(1006, "why"))), (1006, "why".to_owned()));
+}
+
+#[test]
+fn waking_up_ends_a_wait_and_nothing_else() {
+    let mut near = Near::with_rule();
+    near.open(&[]);
+    near.client.wake(near.now);
+    assert_eq!(near.wire(), ["ask 1", "dial chat.v1"], "nothing is known that could be asked");
+    near.lose(1006);
+    near.client.wake(near.now);
+    assert_eq!(near.wire(), ["ask 2"]);
+}
+
+#[test]
+fn what_cannot_be_read_ends_the_connection_alone() {
+    for ready in [false, true] {
+        let mut near = Near::with_rule();
+        near.open(&[]);
+        if ready {
+            near.say(READY);
+        }
+        near.client.handle_violation(near.now, 1, PeerMisbehaved::new(Clause::FrameMalformed, "no UTF-8"));
+        assert_eq!(near.wire().last().map(String::as_str), Some("close 1000 "));
+        assert_eq!((near.told(), near.state()), ((Some(4400), "no UTF-8"), ClientState::Connecting));
+    }
+}
+
+/// Whatever comes for another connection, or at another time than it can, changes nothing.
+#[test]
+fn what_comes_at_the_wrong_time_is_dropped() {
+    let mut waiting = Near::with_rule();
+    waiting.open(&[]);
+    waiting.lose(1006);
+    let mut asking = Near::with_rule();
+    asking.open(&[]);
+    asking.lose(1006);
+    asking.pass();
+    let mut open = Near::with_rule();
+    open.open(&[]);
+    open.lose(1006);
+    open.pass();
+    open.open(&[]);
+    for (near, numbers) in [(&waiting, &[0, 1, 2][..]), (&asking, &[1, 3]), (&open, &[1, 3])] {
+        for number in numbers.iter().copied() {
+            assert!(!near.client.awaits_rule(number), "{number}");
+            let mut client = near.client.clone();
+            client.provide_opening(near.now, number, Ok(vec!["init".to_owned()]));
+            client.handle_open(near.now, number, "chat.v1");
+            client.handle_message(near.now, number, READY, true);
+            client.handle_binary(near.now, number);
+            client.handle_violation(near.now, number, PeerMisbehaved::new(Clause::FrameMalformed, "no UTF-8"));
+            client.handle_closed(near.now, number, None, true);
+            assert_eq!(client, near.client, "{number}");
+        }
+    }
+    assert!(open.client.awaits_rule(2));
+    let mut again = open.client.clone();
+    again.provide_opening(open.now, 2, Ok(Vec::new()));
+    again.handle_open(open.now, 2, "chat.v1");
+    assert_eq!(again, open.client, "it is open already");
+    let mut early = asking.client.clone();
+    early.handle_open(asking.now, 2, "chat.v1");
+    early.handle_binary(asking.now, 2);
+    early.handle_violation(asking.now, 2, PeerMisbehaved::new(Clause::FrameMalformed, "no UTF-8"));
+    assert_eq!(early, asking.client, "there is no socket yet");
+    open.say(READY);
+    assert!(!open.client.awaits_rule(2), "it has said so");
+}
+
+#[test]
+fn what_was_withdrawn_makes_room() {
+    let queue = Window { messages: 9, bytes: 10 };
+    let mut near = Near::new(&[], true, ClientConfig { queue, ..ClientConfig::default() });
+    near.send(1, "12345678");
+    near.client.abandon(near.now, 1);
+    near.send(2, "1234567890");
+    near.send(3, "1");
+    assert_eq!(near.events(), ["1 refused withdrawn", "3 refused queue_full"]);
+}
+
+/// A connection that was ready for long enough forgets what failed before.
+#[test]
+fn a_stable_connection_forgets_failures() {
+    let wait_after = |stable: Duration| {
+        let mut longest = Duration::ZERO;
+        for seed in 0..20 {
+            let mut client =
+                Existing::new(ClientConfig::default(), ExistingServer { protocols: Vec::new(), confirms: true }, seed);
+            let mut now = Instant::default();
+            client.connect(now);
+            for _ in 0..8 {
+                while client.poll_command().is_some() {}
+                now = client.poll_timeout().expect("a deadline");
+                client.handle_timeout(now);
+            }
+            client.provide_opening(now, 5, Ok(Vec::new()));
+            client.handle_open(now, 5, "");
+            client.handle_message(now, 5, READY, true);
+            assert_eq!(client.state(), ClientState::ProcessingReady);
+            now = now + stable;
+            client.handle_closed(now, 5, None, false);
+            longest = longest.max(client.poll_timeout().expect("another attempt").saturating_since(now));
+        }
+        longest
+    };
+    assert!(wait_after(Duration::ZERO) > Duration::from_secs(2));
+    assert!(wait_after(Duration::from_secs(3600)) <= Duration::from_millis(500));
 }

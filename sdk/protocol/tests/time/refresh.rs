@@ -3,6 +3,7 @@
 use crate::far::{Far, bound};
 use crate::frames;
 use crate::near::{Near, milliseconds, seconds, token};
+use readywire_protocol::client::TokenFailure;
 use readywire_protocol::config::{ClientConfig, ServerConfig};
 use readywire_protocol::frame::{Auth, ClientFrame, Hello, ServerFrame, TokenNews};
 use readywire_protocol::server::{Bound, ServerEvent};
@@ -125,6 +126,34 @@ fn failures_back_off_as_attempts_do() {
     near.client.provide_fresh_token(near.now, number, Err("offline".into()));
     near.settle();
     assert!(near.timer().is_some_and(|timer| timer <= milliseconds(500)));
+}
+
+#[test]
+fn a_token_that_was_refused_is_followed_by_another_after_a_pause() {
+    let mut near = near(Some(60_000));
+    near.expires_in(seconds(30));
+    gives(&mut near);
+    let error = readywire_protocol::frame::AnswerError { code: "token_invalid".to_owned(), message: String::new() };
+    near.hears(&ServerFrame::Auth(TokenNews { error: Some(error), retry: true, ..TokenNews::default() }));
+    near.expires_in(seconds(1));
+    assert_eq!(near.asked_fresh.len(), 1);
+}
+
+/// Who cannot give one is not asked again, not even when the server wants one.
+#[test]
+fn a_hopeless_application_is_left_alone() {
+    let mut near = near(Some(60_000));
+    near.pass(seconds(30));
+    let number = near.asked_fresh.pop().expect("a question");
+    let failure = TokenFailure { message: "signed out".to_owned(), fatal: true };
+    near.client.provide_fresh_token(near.now, number, Err(failure));
+    near.settle();
+    near.hears(&ServerFrame::Auth(TokenNews { required: true, deadline_ms: Some(9000), ..TokenNews::default() }));
+    for _ in 0..5 {
+        near.pass(seconds(4));
+    }
+    assert_eq!(near.asked_fresh, [0; 0]);
+    assert!(near.state().is_ready(), "its connection goes on until the server ends it");
 }
 
 #[test]
