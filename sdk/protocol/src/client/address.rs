@@ -49,6 +49,7 @@ mod tests {
             ("ws://a.example.org:80/ws", "wss://a.example.org/other"),
             ("wss://a.example.org/ws", "wss://eu.example.org/ws"),
             ("ws://[::1]:80/ws", "ws://[::1]:81/ws"),
+            ("ws://[fe80::]:80/ws", "ws://[fe80::]:81/ws"),
         ] {
             assert!(follow(own, alternate), "{own} to {alternate}");
         }
@@ -62,6 +63,9 @@ mod tests {
             ("ws://a.example.org/ws", "ws://a.example.org:80@evil.example/ws"),
             ("ws://a.example.org/ws", "ws://evil.example#a.example.org"),
             ("ws://a.example.org/ws", "ws://a.exam\nple.org/ws"),
+            ("ws://a.example.org/ws", "ws://a.example.org/\\evil.example"),
+            ("ws://a.example.org/ws", "ws://a.example.org/ws#node"),
+            ("ws://a.example.org/ws", "ws://a.example.org/w\ns"),
             ("ws://a.example.org/ws", "http://a.example.org/ws"),
             ("ws://a.example.org/ws", "/elsewhere"),
             ("ws://a.example.org/ws", "ws:///ws"),

@@ -50,6 +50,7 @@ fn each_kind_of_violation_has_its_code() {
         (Clause::SendWindow, 4400),
     ];
     for (clause, code) in codes {
-        assert_eq!(PeerMisbehaved::new(clause, "").code(), code, "{}", clause.id());
+        assert_eq!(PeerMisbehaved::new(clause, "").code(), code, "{clause}");
     }
+    assert_eq!(Clause::HelloOnce.to_string(), "hello.once");
 }
