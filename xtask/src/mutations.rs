@@ -15,8 +15,17 @@ use list::{MUTATIONS, Mutation};
 
 /// A mutation may make a test run for ever: that is noticed, too.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// The crate, and what its tests read of others: FAILURES.md names tests of theirs.
-const COPIED: [&str; 3] = ["sdk/protocol", "sdk/client/tests", "server-ref/tests"];
+/// The crate, and what its tests read of others: FAILURES.md and FEATURES.md name tests and cases of theirs.
+const COPIED: [&str; 8] = [
+    "sdk/protocol",
+    "sdk/client/src",
+    "sdk/client/tests",
+    "sdk/js/tests",
+    "server-ref/src",
+    "server-ref/tests",
+    "web-demo/tests",
+    "conformance/cases",
+];
 /// Every test of the crate.
 const ALL: &[&str] = &["--lib", "--tests"];
 /// The tests that notice most mutations, and are built in a moment. Only what they miss is shown to all.
