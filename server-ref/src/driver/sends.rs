@@ -69,10 +69,12 @@ impl Driver {
     /// Stops an answer; one whose send waits is stopped as soon as that is decided.
     pub(super) async fn cancel(&mut self, re: u64) {
         self.decide().await;
-        if self.sends.iter().any(|send| send.id == re) {
-            return self.cancels.push(re);
+        if !self.sends.iter().any(|send| send.id == re) {
+            self.stop(re);
+        } else if !self.cancels.contains(&re) {
+            // Once each, so that the client's window bounds them, too.
+            self.cancels.push(re);
         }
-        self.stop(re);
     }
 
     fn stop(&mut self, re: u64) {
