@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { startPacked } from "./packed.mjs";
+import { openPage, startPacked } from "./packed.mjs";
 
 const DEADLINE = { timeout: 120_000 };
 const ROUNDS = 20;
@@ -15,21 +15,16 @@ before(async () => {
 }, DEADLINE);
 after(() => packed?.stop(), DEADLINE);
 
-/** Opens the page; a complaint of the console that is not about the network fails the test. */
+/** Opens the page, and keeps what its sockets carry, as it is. */
 async function open(t) {
-  const page = await packed.browser.newPage();
-  const complaints = [];
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  t.after(async () => {
-    await page.close();
-    assert.deepEqual(complaints, []);
+  const { page, seen: messages } = await openPage(packed, t, "/binary.html", (opened) => {
+    const carried = [];
+    opened.on("websocket", (socket) => {
+      socket.on("framesent", ({ payload }) => carried.push(["out", payload]));
+      socket.on("framereceived", ({ payload }) => carried.push(["in", payload]));
+    });
+    return carried;
   });
-  const messages = [];
-  page.on("websocket", (socket) => {
-    socket.on("framesent", ({ payload }) => messages.push(["out", payload]));
-    socket.on("framereceived", ({ payload }) => messages.push(["in", payload]));
-  });
-  await page.goto(`${packed.pages.origin}/binary.html`);
   return { page, messages, token: await packed.server.token("alice") };
 }
 

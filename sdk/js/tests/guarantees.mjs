@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { startPacked } from "./packed.mjs";
+import { openPage, startPacked } from "./packed.mjs";
 import { early, record, sends } from "./wire.mjs";
 
 const DEADLINE = { timeout: 120_000 };
@@ -39,17 +39,9 @@ before(async () => {
 }, DEADLINE);
 after(() => packed?.stop(), DEADLINE);
 
-/** Opens the page; a complaint of the console that is not about the network fails the test. */
+/** Opens the page, and keeps what its sockets carry. */
 async function open(t) {
-  const page = await packed.browser.newPage();
-  const complaints = [];
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  t.after(async () => {
-    await page.close();
-    assert.deepEqual(complaints, []);
-  });
-  const wire = record(page);
-  await page.goto(`${packed.pages.origin}/guarantees.html`);
+  const { page, seen: wire } = await openPage(packed, t, "/guarantees.html", record);
   return { page, wire, token: await packed.server.token("alice") };
 }
 

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -35,6 +36,23 @@ export async function startPacked(options = []) {
     await stop();
     throw error;
   }
+}
+
+/**
+ * A new page of the browser for the test `t`; a complaint of its console fails the test. `watch` sees the page before it
+ * loads `path`, and what it returns comes along.
+ */
+export async function openPage({ browser, pages }, t, path, watch) {
+  const page = await browser.newPage();
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  t.after(async () => {
+    await page.close();
+    assert.deepEqual(complaints, []);
+  });
+  const seen = watch(page);
+  await page.goto(`${pages.origin}${path}`);
+  return { page, seen };
 }
 
 async function install(folder, project) {
