@@ -341,7 +341,7 @@ impl Driver {
                 ServerEvent::Taken { offset } => taken = Some(offset),
                 ServerEvent::Cancel { re } => self.cancel(re).await,
                 ServerEvent::FreshToken(auth) => self.fresh_token(&auth),
-                ServerEvent::Subscribe { topic, offset, epoch } => self.subscribe(topic, offset, epoch),
+                ServerEvent::Subscribe { topic, offset, epoch, last } => self.subscribe(topic, offset, epoch, last),
                 ServerEvent::Unsubscribe { topic } => self.forget_topic(&topic),
                 ServerEvent::TopicRoom { topic } => self.deliver_topic(&topic),
                 ServerEvent::Closed(ending) => {

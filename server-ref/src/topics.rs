@@ -145,11 +145,12 @@ impl Topics {
         }
     }
 
-    /// Looks where a subscription begins, and follows the log (clause `topic.recovered`).
+    /// Looks where a subscription begins, and follows the log (clauses `topic.recovered` and `topic.last`).
     pub(crate) async fn open_at(
         &self,
         topic: &str,
         asked: Option<(u64, Option<String>)>,
+        last: u64,
     ) -> Result<(Arc<Tail>, Epoch, Subscribed), LogError> {
         let name = log_of(topic);
         let after = asked.as_ref().map_or(u64::MAX - 1, |(offset, _)| *offset);
@@ -164,7 +165,7 @@ impl Topics {
         };
         let epoch = batch.epoch.to_string();
         let (offset, recovered) = match asked {
-            None => (batch.head, true),
+            None => (batch.head.saturating_sub(last).max(batch.first - 1), true),
             Some((offset, asked)) => {
                 let same = asked.is_none_or(|asked| asked == epoch);
                 let kept = same && offset <= batch.head && !batch.is_trimmed_after(offset);

@@ -58,7 +58,7 @@ export class SessionRun extends Run {
         break;
       case "subscribe": {
         const from = order.offset === undefined ? undefined : { offset: order.offset, epoch: order.epoch };
-        const subscription = this.client.subscribe(topic, { from });
+        const subscription = this.client.subscribe(topic, { from, last: order.last });
         this.#topics.set(handle, subscription);
         if (order.read !== false) void this.#follow(handle, subscription);
         break;

@@ -109,7 +109,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "resume": {"session!": str, "token!": str, "attempt!": int, "settled": int, "inbox": int},
     },
     "send": {"id!": int, "event!": str, "answer": bool, "key": str, "topic": str},
-    "subscribe": {"topic!": str, "offset": int, "epoch": str},
+    "subscribe": {"topic!": str, "offset": int, "epoch": str, "last": int},
     "unsubscribe": {"topic!": str},
     "ping": {"nonce!": str},
     "pong": {"nonce!": str},

@@ -116,7 +116,7 @@ const SHAPES = {
   },
   taken: { offset: integer, "topic?": string },
   cancel: { re: integer },
-  subscribe: { topic: string, "offset?": integer, "epoch?": string },
+  subscribe: { topic: string, "offset?": integer, "epoch?": string, "last?": integer },
   unsubscribe: { topic: string },
   auth: { "scheme?": string, token: string },
   ping: { nonce: string },

@@ -11,7 +11,7 @@ use crate::sending::{Outcome, Sending};
 use crate::subscription::Subscription;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
-use readywire_protocol::client::{ClientState, End, Position, SendOptions as CoreOptions, StateChange};
+use readywire_protocol::client::{ClientState, End, Position, SendOptions as CoreOptions, Start, StateChange};
 use readywire_protocol::json::Payload;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,12 +155,18 @@ impl Client {
     /// Follows a topic from now on. What comes is told in order and across reconnects, and if something is missing, that
     /// is told, too. One subscription for each topic; another is refused as `already_subscribed`.
     pub fn subscribe(&self, topic: &str) -> Subscription {
-        self.follow(topic, None)
+        self.follow(topic, Start::Now)
+    }
+
+    /// As [`Client::subscribe`], and begins with so many of the latest publications, or with all that are kept if those are
+    /// fewer.
+    pub fn subscribe_last(&self, topic: &str, last: u64) -> Subscription {
+        self.follow(topic, Start::Last(last))
     }
 
     /// As [`Client::subscribe`], from behind a position on: one that was held before, or offset 0 for all that is kept.
     pub fn subscribe_from(&self, topic: &str, position: Position) -> Subscription {
-        self.follow(topic, Some(position))
+        self.follow(topic, Start::Behind(position))
     }
 
     /// Publishes to a topic: a send like any other (clause `topic.publish`).
@@ -173,7 +179,7 @@ impl Client {
         self.send_with(event, payload, SendOptions { topic: Some(topic.to_owned()), ..options })
     }
 
-    fn follow(&self, topic: &str, from: Option<Position>) -> Subscription {
+    fn follow(&self, topic: &str, from: Start) -> Subscription {
         let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
         let (items, events) = mpsc::channel(BUFFER);
         let (slow, overflow) = oneshot::channel();

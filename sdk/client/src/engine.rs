@@ -9,9 +9,7 @@ pub use machine::Machine;
 
 use crate::clock;
 use crate::transport::{self, EventSender, Farewell, Socket, SocketEvent};
-use readywire_protocol::client::{
-    ClientEvent, ClientState, Command, OpeningResult, Position, SendOptions, TokenResult,
-};
+use readywire_protocol::client::{ClientEvent, ClientState, Command, OpeningResult, SendOptions, Start, TokenResult};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::frame::envelope_text;
 use readywire_protocol::json::Payload;
@@ -50,7 +48,7 @@ pub enum Input<R> {
         /// The topic.
         topic: String,
         /// From where on.
-        from: Option<Position>,
+        from: Start,
     },
     /// See `Client::cancel`.
     Cancel {

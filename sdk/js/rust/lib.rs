@@ -18,7 +18,7 @@ use readywire_protocol::client::Client;
 #[cfg(feature = "existing")]
 use readywire_protocol::client::Existing;
 #[cfg(feature = "topics")]
-use readywire_protocol::client::Position;
+use readywire_protocol::client::{Position, Start};
 use readywire_protocol::client::{SendOptions, TokenFailure};
 use readywire_protocol::frame::Auth;
 #[cfg(feature = "existing")]
@@ -135,10 +135,16 @@ impl RawClient {
         self.give(Input::Text { handle: handle as u64, text, options });
     }
 
-    /// Follows a topic, from behind this offset on, or from now on if it is below 0.
+    /// Follows a topic, from behind this offset on; if it is below 0, from now on, and so many of the latest before.
     #[cfg(feature = "topics")]
-    pub fn subscribe(&self, handle: f64, topic: String, offset: f64, epoch: Option<String>) {
-        let from = (offset >= 0.0).then_some(Position { offset: offset as u64, epoch });
+    pub fn subscribe(&self, handle: f64, topic: String, offset: f64, epoch: Option<String>, last: f64) {
+        let from = if offset >= 0.0 {
+            Start::Behind(Position { offset: offset as u64, epoch })
+        } else if last > 0.0 {
+            Start::Last(last as u64)
+        } else {
+            Start::Now
+        };
         self.give(Input::Subscribe { handle: handle as u64, topic, from });
     }
 

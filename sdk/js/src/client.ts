@@ -130,19 +130,18 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
   }
 
   /**
-   * Follows a topic, once for each client, from now on or from `options.from`. It begins at once, whether anybody reads
-   * it or not. `subscribed` comes first, and again after each reconnect; it tells in `recovered` whether anything is
+   * Follows a topic, once for each client, from now on, from `options.from`, or with the latest `options.last`. It begins at
+   * once, whether anybody reads it or not. `subscribed` comes first, and again after each reconnect; it tells in `recovered` whether anything is
    * missing.
    */
   subscribe<K extends ReceiveEvent<M> = ReceiveEvent<M>>(
     topic: string,
     options: SubscribeOptions = {},
   ): Subscription<M, K> {
-    const { from, signal } = options;
+    const { from, last = 0, signal } = options;
     const offset = from?.offset ?? -1;
-    if (from !== undefined && !(Number.isSafeInteger(offset) && offset >= 0)) {
-      throw new TypeError("from.offset must be a whole number, 0 or above");
-    }
+    if (from !== undefined) checkWhole("from.offset", offset);
+    checkWhole("last", last);
     const subscription = new TopicSubscription<M, K>(this.#owner, this.#nextHandle++, topic, signal);
     try {
       this.check(signal);
@@ -154,7 +153,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
       subscription.handle,
       subscription as unknown as TopicSubscription<M, ReceiveEvent<M>>,
     );
-    this.turns.call((raw) => raw.subscribe(subscription.handle, topic, offset, from?.epoch));
+    this.turns.call((raw) => raw.subscribe(subscription.handle, topic, offset, from?.epoch, last));
     return subscription;
   }
 
@@ -390,4 +389,8 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     this.#subscriptions.clear();
     for (const send of undecided) this.#tellSend(send, { code: "closed", message: info.reason });
   }
+}
+
+function checkWhole(name: string, value: number): void {
+  if (!(Number.isSafeInteger(value) && value >= 0)) throw new TypeError(`${name} must be a whole number, 0 or above`);
 }

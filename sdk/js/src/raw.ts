@@ -52,8 +52,8 @@ export interface RawClient {
   provideOpening(number: number, messages: string): void;
   /** A message for an existing server. */
   sendText(handle: number, text: string, flags: number, expireAfterMs: number): void;
-  /** Follows a topic, from behind `offset` on; below 0: from now on. */
-  subscribe(handle: number, topic: string, offset: number, epoch: string | undefined): void;
+  /** Follows a topic, from behind `offset` on; below 0: from now on, and the `last` so many before. */
+  subscribe(handle: number, topic: string, offset: number, epoch: string | undefined, last: number): void;
   /** Stops an answer or a subscription; idempotent. */
   cancel(handle: number): void;
   /** Gives a send up: withdrawn if it was never written, unknown if it was. */

@@ -91,6 +91,8 @@ export interface Position {
 export interface SubscribeOptions {
   /** Default: only what comes from now on. */
   from?: Position;
+  /** Begins with so many of the latest, or with all that are kept if those are fewer; `from` outranks it. Default: 0. */
+  last?: number;
   /** Unsubscribes; the loop throws its reason. */
   signal?: AbortSignal;
 }

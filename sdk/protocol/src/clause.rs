@@ -276,6 +276,8 @@ clauses! {
         "A topic has its own offsets and epoch; `subscribed` says where publications begin and the replay ends."
     TopicRecovered "topic.recovered" Must Server Topics
         "A gap since the offset asked for is told by `recovered: false`."
+    TopicLast "topic.last" Must Both Topics
+        "A subscription begins with as many of the latest as it asks for, until it holds something."
     TopicRefused "topic.refused" Must Server Topics
         "`unsubscribed` is refusal, revocation or `unsupported`."
     TopicAgain "topic.again" Must Server Topics

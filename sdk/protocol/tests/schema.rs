@@ -72,7 +72,7 @@ fn full_frames() -> Vec<Value> {
             "error": { "code": "c", "message": "m" } }),
         json!({ "type": "taken", "offset": 1, "topic": "t" }),
         json!({ "type": "cancel", "re": 1 }),
-        json!({ "type": "subscribe", "topic": "t", "offset": 1, "epoch": "e" }),
+        json!({ "type": "subscribe", "topic": "t", "offset": 1, "epoch": "e", "last": 2 }),
         json!({ "type": "unsubscribe", "topic": "t" }),
         json!({ "type": "subscribed", "topic": "t", "offset": 1, "head": 2, "epoch": "e", "recovered": true }),
         json!({ "type": "unsubscribed", "topic": "t", "code": "c", "retry": true }),

@@ -2,7 +2,7 @@
 //! the server what the server's core writes, and neither finds anything wrong with the other.
 
 use readywire_protocol::HELLO_PREFIX;
-use readywire_protocol::client::{Client, ClientEvent, Command, SendOptions};
+use readywire_protocol::client::{Client, ClientEvent, Command, SendOptions, Start};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::config::{ClientConfig, ServerConfig};
 use readywire_protocol::frame::{Auth, ClientFrame, Send, ServerFrame};
@@ -129,7 +129,7 @@ impl Near {
                 }
                 ClientFrame::Subscribe { topic, .. } => {
                     self.handles += 1;
-                    self.client.subscribe(self.handles, &topic, None);
+                    self.client.subscribe(self.handles, &topic, Start::Now);
                 }
                 ClientFrame::Cancel { re } => {
                     let handle = self.sent.iter().find(|(id, _)| *id == re).expect("a send with this id").1;

@@ -78,7 +78,7 @@ impl Topics {
 }
 
 impl Driver {
-    pub(super) fn subscribe(&mut self, topic: String, offset: Option<u64>, epoch: Option<String>) {
+    pub(super) fn subscribe(&mut self, topic: String, offset: Option<u64>, epoch: Option<String>, last: u64) {
         let hub = self.hub.clone();
         self.end_revoked();
         self.forget_topic(&topic);
@@ -96,7 +96,7 @@ impl Driver {
         self.topics.followed.insert(topic.clone(), Followed { question: 0, place: None, asking: false });
         let asked = offset.map(|offset| (offset, epoch));
         let name = topic.clone();
-        let opened = async move { What::Opened(hub.topics.open_at(&name, asked).await) };
+        let opened = async move { What::Opened(hub.topics.open_at(&name, asked, last).await) };
         self.topics.ask(&topic, opened.boxed());
     }
 

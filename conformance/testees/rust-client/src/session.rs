@@ -118,7 +118,10 @@ impl Run for Running {
                         let epoch = order["epoch"].as_str().map(str::to_owned);
                         self.client.subscribe_from(&topic, Position { offset, epoch })
                     }
-                    None => self.client.subscribe(&topic),
+                    None => match order["last"].as_u64() {
+                        Some(last) => self.client.subscribe_last(&topic, last),
+                        None => self.client.subscribe(&topic),
+                    },
                 };
                 self.topics.insert(handle, (subscription, order["read"] != false));
             }

@@ -3,7 +3,7 @@
 #[cfg(feature = "existing")]
 use readywire_protocol::client::Existing;
 use readywire_protocol::client::{
-    Client, ClientEvent, ClientState, Command, OpeningResult, Position, SendOptions, TokenResult,
+    Client, ClientEvent, ClientState, Command, OpeningResult, SendOptions, Start, TokenResult,
 };
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::error::PeerMisbehaved;
@@ -109,7 +109,7 @@ impl Machine {
         with!(self, client => client.handle_binary(now, number, message), existing => existing.handle_binary(now, number));
     }
 
-    pub(super) fn subscribe(&mut self, handle: u64, topic: &str, from: Option<Position>) {
+    pub(super) fn subscribe(&mut self, handle: u64, topic: &str, from: Start) {
         with!(self, client => client.subscribe(handle, topic, from), _ => {});
     }
 

@@ -7,7 +7,7 @@ import { dial, outcome, ready, settle } from "./scripted.mjs";
 test("what comes of a topic comes in order, and a gap is told where it is", async () => {
   const { client, engine } = await ready();
   const room = client.subscribe("room/7", { from: { offset: 118, epoch: "e" } });
-  assert.deepEqual(engine.named("subscribe"), [["subscribe", 1, "room/7", 118, "e"]], "at once");
+  assert.deepEqual(engine.named("subscribe"), [["subscribe", 1, "room/7", 118, "e", 0]], "at once");
   assert.equal(room.topic, "room/7");
   engine.subscribed(1, { offset: 118, head: 119, recovered: true });
   engine.publication(1, 119, "chat.said", { text: "hello" });
@@ -26,9 +26,15 @@ test("without a position it begins now, and a position has to be one", async () 
   const { client, engine } = await ready();
   client.subscribe("t");
   client.subscribe("u", { from: { offset: 0 } });
-  assert.deepEqual(engine.named("subscribe"), [["subscribe", 1, "t", -1, undefined], ["subscribe", 2, "u", 0, undefined]]);
-  for (const offset of [-1, 1.5, Number.NaN]) {
-    assert.throws(() => client.subscribe("v", { from: { offset } }), TypeError);
+  client.subscribe("v", { last: 10 });
+  assert.deepEqual(engine.named("subscribe"), [
+    ["subscribe", 1, "t", -1, undefined, 0],
+    ["subscribe", 2, "u", 0, undefined, 0],
+    ["subscribe", 3, "v", -1, undefined, 10],
+  ]);
+  for (const odd of [-1, 1.5, Number.NaN, "5"]) {
+    assert.throws(() => client.subscribe("w", { from: { offset: odd } }), TypeError);
+    assert.throws(() => client.subscribe("w", { last: odd }), TypeError);
   }
 });
 

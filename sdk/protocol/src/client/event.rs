@@ -165,6 +165,17 @@ pub struct Position {
     pub epoch: Option<String>,
 }
 
+/// From where on a topic is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Start {
+    /// Only what comes from now on.
+    Now,
+    /// From now on, and so many of the latest before (clause `topic.last`).
+    Last(u64),
+    /// From behind a place.
+    Behind(Position),
+}
+
 /// A part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AnswerPart {

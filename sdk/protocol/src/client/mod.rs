@@ -14,7 +14,7 @@ mod session;
 
 pub use carried::Carried;
 pub use event::{
-    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Position, Rejection, SendOptions, StateChange,
+    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Position, Rejection, SendOptions, Start, StateChange,
     TokenFailure, TokenResult,
 };
 pub use existing::{Existing, ExistingServer, OpeningResult, READY_MESSAGE};

@@ -20,7 +20,7 @@ use super::backoff::Backoff;
 use super::carried::Carried;
 use super::connection::{Connection, Inbound, Received};
 use super::event::{
-    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Position, Rejection, SendOptions, StateChange,
+    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Position, Rejection, SendOptions, Start, StateChange,
     TokenResult,
 };
 use super::outbox::{self, Entries, Entry, Outbox};

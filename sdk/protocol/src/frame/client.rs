@@ -34,6 +34,8 @@ pub enum ClientFrame {
         offset: Option<u64>,
         /// The epoch that the offset belongs to.
         epoch: Option<String>,
+        /// Without an offset: how many of the latest to begin with.
+        last: Option<u64>,
     },
     /// Follow a topic no longer.
     Unsubscribe {
@@ -181,6 +183,7 @@ impl ClientFrame {
                     topic: fields.string("topic"),
                     offset: fields.optional_integer("offset"),
                     epoch: fields.optional_string("epoch"),
+                    last: fields.optional_integer("last"),
                 },
                 "unsubscribe" => Self::Unsubscribe { topic: fields.string("topic") },
                 "auth" => Self::Auth(Auth::decode(fields)),
@@ -210,11 +213,12 @@ impl ClientFrame {
                 writer.integer("re", *re);
                 writer.finish()
             }
-            Self::Subscribe { topic, offset, epoch } => {
+            Self::Subscribe { topic, offset, epoch, last } => {
                 let mut writer = ObjectWriter::typed("subscribe");
                 writer.string("topic", topic);
                 writer.optional_integer("offset", *offset);
                 writer.optional_string("epoch", epoch.as_deref());
+                writer.optional_integer("last", *last);
                 writer.finish()
             }
             Self::Unsubscribe { topic } => {

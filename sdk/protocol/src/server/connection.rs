@@ -67,6 +67,8 @@ pub enum ServerEvent {
         offset: Option<u64>,
         /// Of which epoch; `None` for whichever there is.
         epoch: Option<String>,
+        /// Without an offset: how many of the latest to begin with (clause `topic.last`).
+        last: u64,
     },
     /// Follow it no longer; this end has said so already.
     Unsubscribe {

@@ -4,7 +4,7 @@ use crate::frames;
 use crate::near::{Near, milliseconds, payload, seconds};
 use crate::{outcome, outcomes};
 use readywire_protocol::clause::Clause;
-use readywire_protocol::client::{ClientEvent, ClientState, Position, SendOptions};
+use readywire_protocol::client::{ClientEvent, ClientState, Position, SendOptions, Start};
 use readywire_protocol::config::{ClientConfig, Window};
 use readywire_protocol::frame::{ClientFrame, Ready, ServerFrame};
 use readywire_protocol::stage::Stage;
@@ -22,7 +22,7 @@ fn ready() -> Near {
 }
 
 fn subscribe(near: &mut Near, handle: u64, topic: &str, from: Option<Position>) {
-    near.client.subscribe(handle, topic, from);
+    near.client.subscribe(handle, topic, from.map_or(Start::Now, Start::Behind));
     near.settle();
 }
 
@@ -32,7 +32,7 @@ fn cancel(near: &mut Near, handle: u64) {
 }
 
 fn asks(offset: Option<u64>, epoch: Option<&str>) -> ClientFrame {
-    ClientFrame::Subscribe { topic: "t".to_owned(), offset, epoch: epoch.map(str::to_owned) }
+    ClientFrame::Subscribe { topic: "t".to_owned(), offset, epoch: epoch.map(str::to_owned), last: None }
 }
 
 fn leaves() -> ClientFrame {
@@ -101,10 +101,31 @@ fn it_asks_again_behind_each_hello_from_what_it_holds() {
 }
 
 #[test]
+fn the_latest_are_asked_for_until_it_holds_something() {
+    let mut near = ready();
+    near.client.subscribe(1, "t", Start::Last(10));
+    near.settle();
+    let latest = ClientFrame::Subscribe { topic: "t".to_owned(), offset: None, epoch: None, last: Some(10) };
+    assert_eq!(near.writes(), std::slice::from_ref(&latest));
+    near.breaks_off();
+    near.again();
+    assert_eq!(near.writes().last(), Some(&latest), "nothing came");
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::with(|ready| {
+        ready.session = Some(frames::grant(true));
+        levels(ready);
+    }));
+    near.hears(&subscribed(4, 14, "e", true));
+    near.breaks_off();
+    near.again();
+    assert_eq!(near.writes().last(), Some(&asks(Some(4), Some("e"))), "the latest may be others by now");
+}
+
+#[test]
 fn early_requests_keep_within_what_a_stranger_may_write() {
     let mut near = Near::idle(ClientConfig::default());
     for handle in 1..=300 {
-        near.client.subscribe(handle, &format!("{handle:0>200}"), None);
+        near.client.subscribe(handle, &format!("{handle:0>200}"), Start::Now);
     }
     near.connect();
     let early = near.writes().len();
@@ -118,14 +139,14 @@ fn early_requests_keep_within_what_a_stranger_may_write() {
 fn early_requests_use_the_bytes_that_they_may_to_the_last() {
     let request = |topic: &str, epoch: &str| {
         let (offset, epoch) = (Some(1), Some(epoch.to_owned()));
-        ClientFrame::Subscribe { topic: topic.to_owned(), offset, epoch }.encode().len()
+        ClientFrame::Subscribe { topic: topic.to_owned(), offset, epoch, last: None }.encode().len()
     };
     for (rides, most) in [(true, 8), (false, 7)] {
         let mut near = Near::idle(ClientConfig { hello_in_upgrade: rides, ..ClientConfig::default() });
         for handle in 10..30 {
             let topic = handle.to_string();
             let epoch = "e".repeat(1024 - request(&topic, ""));
-            near.client.subscribe(handle, &topic, Some(Position { offset: 1, epoch: Some(epoch) }));
+            near.client.subscribe(handle, &topic, Start::Behind(Position { offset: 1, epoch: Some(epoch) }));
         }
         near.connect();
         let early = near.writes().into_iter().filter(|frame| matches!(frame, ClientFrame::Subscribe { .. })).count();
@@ -300,7 +321,7 @@ fn a_refusal_or_a_revocation_is_told_once_and_final() {
 #[test]
 fn a_server_without_topics_refuses_each() {
     let mut near = Near::idle(ClientConfig::default());
-    near.client.subscribe(1, "t", None);
+    near.client.subscribe(1, "t", Start::Now);
     near.connect();
     assert_eq!(near.writes(), [asks(None, None)]);
     near.reach(Stage::ProcessingReady);
@@ -405,7 +426,7 @@ fn a_client_that_closes_follows_nothing_new() {
     assert_eq!(told(&mut near), ["1 ends closed"], "while it closes");
     near.hears(&frames::ack(1));
     assert_eq!(near.state(), ClientState::Closed);
-    near.client.subscribe(2, "t", None);
+    near.client.subscribe(2, "t", Start::Now);
     assert!(
         matches!(near.client.poll_event(), Some(ClientEvent::Unsubscribed { handle: 2, code, .. }) if code == "closed"),
         "and afterwards"

@@ -78,11 +78,8 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
         send().prop_map(ClientFrame::Send),
         (integer(), of(string())).prop_map(|(offset, topic)| ClientFrame::Taken { offset, topic }),
         integer().prop_map(|re| ClientFrame::Cancel { re }),
-        (string(), of(integer()), of(string())).prop_map(|(topic, offset, epoch)| ClientFrame::Subscribe {
-            topic,
-            offset,
-            epoch
-        }),
+        (string(), of(integer()), of(string()), of(integer()))
+            .prop_map(|(topic, offset, epoch, last)| ClientFrame::Subscribe { topic, offset, epoch, last }),
         string().prop_map(|topic| ClientFrame::Unsubscribe { topic }),
         auth().prop_map(ClientFrame::Auth),
         string().prop_map(|nonce| ClientFrame::Ping { nonce }),

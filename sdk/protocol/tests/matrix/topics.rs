@@ -23,7 +23,7 @@ fn at(stage: Stage) -> Far {
 }
 
 fn subscribe(topic: &str) -> String {
-    ClientFrame::Subscribe { topic: topic.to_owned(), offset: None, epoch: None }.encode()
+    ClientFrame::Subscribe { topic: topic.to_owned(), offset: None, epoch: None, last: None }.encode()
 }
 
 fn unsubscribe(topic: &str) -> String {

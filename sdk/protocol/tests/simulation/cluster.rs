@@ -288,7 +288,7 @@ impl Cluster {
                     self.works.cancel(&held.id, re);
                 }
             }
-            ServerEvent::Subscribe { topic, offset, epoch } => self.subscribe(peer, topic, offset, epoch),
+            ServerEvent::Subscribe { topic, offset, epoch, last } => self.subscribe(peer, topic, offset, epoch, last),
             ServerEvent::Unsubscribe { topic } => drop(peer.follows.remove(&topic)),
             // Delivered when everything is settled.
             ServerEvent::TopicRoom { .. } => self.confirm(peer, owner),

@@ -71,6 +71,7 @@ sights! {
     Published "a publication that came"
     TopicRecovered "a topic that went on behind what was held"
     TopicGap "a topic of which something was missing"
+    TopicLast "a subscription that began with the latest"
     TopicWindowFull "a topic that waits for the client"
     Refreshed "a token refreshed on a living connection"
     RefreshRefused "a fresh token refused"

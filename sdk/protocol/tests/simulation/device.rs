@@ -39,7 +39,7 @@ impl Device {
                 self.client.cancel(now, handle);
             }
             Action::Subscribe { handle, topic, from } => {
-                scene.watch.following(handle, topic, from.as_ref());
+                scene.watch.following(handle, topic, &from);
                 self.client.subscribe(handle, topic, from);
             }
             Action::Abandon(handle) => self.client.abandon(now, handle),

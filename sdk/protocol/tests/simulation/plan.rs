@@ -2,7 +2,7 @@
 
 use crate::random::Random;
 use crate::topics::{SUBSCRIPTIONS, TOPICS};
-use readywire_protocol::client::{Position, SendOptions};
+use readywire_protocol::client::{Position, SendOptions, Start};
 use readywire_protocol::config::{ClientConfig, ServerConfig, Window};
 use readywire_protocol::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Send { handle: u64, event: &'static str, padding: usize, options: SendOptions },
-    Subscribe { handle: u64, topic: &'static str, from: Option<Position> },
+    Subscribe { handle: u64, topic: &'static str, from: Start },
     Cancel(u64),
     Abandon(u64),
     Wake,
@@ -190,7 +190,11 @@ impl Plan {
         }
         if self.topics {
             for handle in SUBSCRIPTIONS..SUBSCRIPTIONS + random.between(1, 5) {
-                let from = random.chance(60).then_some(Position { offset: 0, epoch: None });
+                let from = match random.between(0, 9) {
+                    0..=5 => Start::Behind(Position { offset: 0, epoch: None }),
+                    6..=7 => Start::Last(random.between(0, 6)),
+                    _ => Start::Now,
+                };
                 let latest = if random.chance(50) { 500.min(end) } else { end };
                 let at = random.between(0, latest);
                 let topic = *random.pick(&TOPICS);

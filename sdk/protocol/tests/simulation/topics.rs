@@ -5,7 +5,7 @@ use crate::coverage::Sight;
 use crate::peer::Peer;
 use crate::scene::{Parcel, Scene};
 use crate::watch::Watch;
-use readywire_protocol::client::Position;
+use readywire_protocol::client::Start;
 use readywire_protocol::frame::ServerFrame;
 use readywire_protocol::json::Payload;
 use readywire_protocol::server::Subscribed;
@@ -63,11 +63,18 @@ impl Cluster {
         self.stirred.extend(following);
     }
 
-    pub(crate) fn subscribe(&mut self, peer: &mut Peer, topic: String, offset: Option<u64>, epoch: Option<String>) {
+    pub(crate) fn subscribe(
+        &mut self,
+        peer: &mut Peer,
+        topic: String,
+        offset: Option<u64>,
+        epoch: Option<String>,
+        last: u64,
+    ) {
         let log = self.logs.entry(topic.clone()).or_default();
         let head = log.head();
         let (offset, recovered) = match offset {
-            None => (head, true),
+            None => (head.saturating_sub(last).max(log.trimmed), true),
             Some(offset) => {
                 let same = epoch.is_none_or(|epoch| epoch == log.epoch.to_string());
                 let kept = same && offset <= head && offset >= log.trimmed;
@@ -124,6 +131,8 @@ struct Following {
     topic: String,
     /// Epoch and offset of the last publication that came, or that was told to be passed over.
     held: Option<(u64, u64)>,
+    /// How many of the latest it asks for, without a position.
+    last: u64,
     over: bool,
 }
 
@@ -137,17 +146,21 @@ impl Watch {
     }
 
     /// The application is about to follow a topic.
-    pub(crate) fn following(&mut self, handle: u64, topic: &str, from: Option<&Position>) {
+    pub(crate) fn following(&mut self, handle: u64, topic: &str, from: &Start) {
         let epoch = self.followed.epochs.get(topic).copied().unwrap_or_default();
         // Without a position it begins where the server says; with offset 0, with all that there is.
-        let held = from.map(|from| (epoch, from.offset));
-        self.followed.subscriptions.insert(handle, Following { topic: topic.to_owned(), held, over: false });
+        let (held, last) = match from {
+            Start::Behind(from) => (Some((epoch, from.offset)), 0),
+            Start::Last(last) => (None, *last),
+            Start::Now => (None, 0),
+        };
+        self.followed.subscriptions.insert(handle, Following { topic: topic.to_owned(), held, last, over: false });
     }
 
-    pub(crate) fn subscribed(&mut self, handle: u64, offset: u64, epoch: &str, recovered: bool) {
+    pub(crate) fn subscribed(&mut self, handle: u64, offset: u64, head: u64, epoch: &str, recovered: bool) {
         let Some(following) = self.followed.subscriptions.get_mut(&handle) else { return };
         let Ok(epoch) = epoch.parse() else { return };
-        let (held, over) = (following.held.replace((epoch, offset)), following.over);
+        let (held, last, over) = (following.held.replace((epoch, offset)), following.last, following.over);
         let all = self.followed.published.get(&(following.topic.clone(), epoch)).map_or(0, Vec::len);
         self.require(!over, "nothing of a topic behind the end of its subscription", || handle.to_string());
         match held {
@@ -162,7 +175,15 @@ impl Watch {
                 }
             }
             Some(_) => self.saw(Sight::TopicGap),
-            None => {}
+            None => {
+                let due = recovered && head - offset <= last;
+                self.require(due, "a subscription begins with no more than it asked for", || {
+                    format!("subscription {handle}: the last {last}, and {offset} of {head} is told")
+                });
+                if head > offset {
+                    self.saw(Sight::TopicLast);
+                }
+            }
         }
     }
 

@@ -325,8 +325,8 @@ impl Watch {
             ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text().unwrap_or_default()),
             ClientEvent::Text(_) => self.require(false, "only existing servers send bare text", String::new),
             ClientEvent::Answer(part) => self.part(part),
-            ClientEvent::Subscribed { handle, offset, epoch, recovered, .. } => {
-                self.subscribed(*handle, *offset, epoch, *recovered);
+            ClientEvent::Subscribed { handle, offset, head, epoch, recovered } => {
+                self.subscribed(*handle, *offset, *head, epoch, *recovered);
             }
             ClientEvent::Publication { handle, offset, payload, .. } => {
                 self.publication(*handle, *offset, payload.text().unwrap_or_default());

@@ -29,7 +29,8 @@ struct Subscription {
     topic: String,
     /// Who follows it; `None` once nobody does, and only the server has still to hear of it, or to confirm.
     handle: Option<u64>,
-    held: Option<Position>,
+    /// From where to ask; once anything came, from what is held.
+    from: Start,
     asked: Asked,
     untold: u64,
     untold_bytes: u64,
@@ -51,9 +52,9 @@ enum Asked {
 }
 
 impl Subscription {
-    fn begin(&mut self, handle: u64, held: Option<Position>) {
+    fn begin(&mut self, handle: u64, from: Start) {
         self.handle = Some(handle);
-        self.held = held;
+        self.from = from;
         self.fresh();
     }
 
@@ -64,11 +65,12 @@ impl Subscription {
 
     fn request(&mut self) -> ClientFrame {
         self.asked = Asked::Subscribe;
-        let (offset, epoch) = match self.held.clone() {
-            Some(held) => (Some(held.offset), held.epoch),
-            None => (None, None),
+        let (offset, epoch, last) = match self.from.clone() {
+            Start::Now => (None, None, None),
+            Start::Last(last) => (None, None, Some(last)),
+            Start::Behind(held) => (Some(held.offset), held.epoch, None),
         };
-        ClientFrame::Subscribe { topic: self.topic.clone(), offset, epoch }
+        ClientFrame::Subscribe { topic: self.topic.clone(), offset, epoch, last }
     }
 
     fn leave(&mut self) -> ClientFrame {
@@ -78,10 +80,9 @@ impl Subscription {
 }
 
 impl Client {
-    /// Follows a topic, from behind `from` on, or only what comes from now on. What becomes of it is told under
-    /// `handle`, which the caller chooses as for [`Client::send`]; it goes on over every connection until
-    /// [`Client::cancel`] or [`ClientEvent::Unsubscribed`].
-    pub fn subscribe(&mut self, handle: u64, topic: &str, from: Option<Position>) {
+    /// Follows a topic. What becomes of it is told under `handle`, which the caller chooses as for [`Client::send`]; it
+    /// goes on over every connection until [`Client::cancel`] or [`ClientEvent::Unsubscribed`].
+    pub fn subscribe(&mut self, handle: u64, topic: &str, from: Start) {
         let code = if !TOPICS {
             Some("unsupported")
         } else if self.current.phase == Phase::Ended || self.closing.is_some() {
@@ -103,7 +104,7 @@ impl Client {
             None => self.topics.subscriptions.push(Subscription {
                 topic: topic.to_owned(),
                 handle: Some(handle),
-                held: from,
+                from,
                 asked: Asked::No,
                 untold: 0,
                 untold_bytes: 0,
@@ -199,17 +200,17 @@ impl Client {
                 }
                 let unlike =
                     |held: &Position| offset < held.offset || held.epoch.as_ref().is_some_and(|held| *held != epoch);
-                if recovered && subscription.held.as_ref().is_some_and(unlike) {
+                if recovered && matches!(&subscription.from, Start::Behind(held) if unlike(held)) {
                     let found = "recovered, though another epoch or an offset below what was asked for";
                     return Err(PeerMisbehaved::new(Clause::TopicRecovered, found));
                 }
-                subscription.held = Some(Position { offset, epoch: Some(epoch.clone()) });
+                subscription.from = Start::Behind(Position { offset, epoch: Some(epoch.clone()) });
                 subscription.asked = Asked::Stands;
                 subscription.fresh();
                 self.events.push(ClientEvent::Subscribed { handle, offset, head, epoch, recovered });
             }
             (ServerFrame::Publication { offset, event, payload, .. }, Asked::Stands, Some(handle)) => {
-                let Some(held) = &mut subscription.held else { return Ok(()) };
+                let Start::Behind(held) = &mut subscription.from else { return Ok(()) };
                 if offset <= held.offset {
                     return Err(PeerMisbehaved::new(Clause::TopicOffset, "an offset that is not above the one before"));
                 }
@@ -254,7 +255,7 @@ impl Client {
         let Some(mut ready) = self.current.ready() else { return };
         for (index, subscription) in self.topics.subscriptions.iter_mut().enumerate() {
             let due = subscription.untold > 0 && only.is_none_or(|only| only == index);
-            if let Some(held) = subscription.held.as_ref().filter(|_| due && subscription.asked == Asked::Stands) {
+            if let (Start::Behind(held), Asked::Stands, true) = (&subscription.from, subscription.asked, due) {
                 ready.write(&ClientFrame::Taken { offset: held.offset, topic: Some(subscription.topic.clone()) });
                 subscription.fresh();
             }

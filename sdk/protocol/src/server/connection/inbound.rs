@@ -54,8 +54,9 @@ impl ServerConnection {
                 return Err(PeerMisbehaved::new(Clause::HelloOnce, "a second hello"));
             }
             ClientFrame::Hello(hello) => self.hello(*hello),
-            ClientFrame::Subscribe { topic, offset, epoch } if self.greeted => {
-                return self.topic(Wish::Subscribe { topic, offset, epoch });
+            ClientFrame::Subscribe { topic, offset, epoch, last } if self.greeted => {
+                let last = last.filter(|_| offset.is_none()).unwrap_or(0);
+                return self.topic(Wish::Subscribe { topic, offset, epoch, last });
             }
             ClientFrame::Unsubscribe { topic } if self.greeted => return self.topic(Wish::Unsubscribe { topic }),
             _ if !self.stage.is_ready() => {

@@ -17,7 +17,7 @@ const WITHDRAWN: &str = "withdrawn";
 /// What a client asks of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Wish {
-    Subscribe { topic: String, offset: Option<u64>, epoch: Option<String> },
+    Subscribe { topic: String, offset: Option<u64>, epoch: Option<String>, last: u64 },
     Unsubscribe { topic: String },
 }
 
@@ -165,7 +165,7 @@ impl ServerConnection {
         let agreed = self.agreed(TOPICS);
         match wish {
             Wish::Subscribe { topic, .. } if !agreed => self.end_topic(topic, Some("unsupported"), false),
-            Wish::Subscribe { topic, offset, epoch } => {
+            Wish::Subscribe { topic, offset, epoch, last } => {
                 let known = self.topics.followed.contains_key(&topic);
                 if !known && self.topics.followed.len() >= self.config.subscriptions {
                     return self.end_topic(topic, Some("too_many"), false);
@@ -177,7 +177,7 @@ impl ServerConnection {
                 if known && !stood {
                     self.end_topic(topic.clone(), Some(WITHDRAWN), true);
                 }
-                self.events.push_back(ServerEvent::Subscribe { topic, offset, epoch });
+                self.events.push_back(ServerEvent::Subscribe { topic, offset, epoch, last });
             }
             Wish::Unsubscribe { .. } if !agreed => {}
             Wish::Unsubscribe { topic } => {
