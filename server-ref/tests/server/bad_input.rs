@@ -175,7 +175,7 @@ async fn hellos_in_the_upgrade_that_cannot_be_read() {
 
 #[tokio::test]
 async fn a_hello_that_comes_too_late() {
-    let config = ServerConfig { hello_timeout: Duration::from_secs(1), ..ServerConfig::default() };
+    let config = ServerConfig { hello_timeout: Duration::from_secs(2), ..ServerConfig::default() };
     let mut server = Watched::new(served(Parts { config, ..parts() }).await).await;
     let mut silent = server.dialled().await;
     let mut chatty = server.dialled().await;

@@ -17,7 +17,7 @@ const TOKEN: &str = "a token for whoever runs this";
 
 #[tokio::test]
 async fn whoever_runs_it_can_let_it_go_and_nobody_else() {
-    let drain = DrainOptions { deadline: Some(Duration::from_millis(300)), ..DrainOptions::default() };
+    let drain = DrainOptions { deadline: Some(Duration::from_secs(2)), ..DrainOptions::default() };
     let place = Place { admin: Some(AdminToken::new(TOKEN).unwrap()), ..Place::at("127.0.0.1:0".parse().unwrap()) };
     let server = server::serve(Parts { drain, ..parts() }, place).await.unwrap();
     let (mut raw, _) = Raw::ready(&server, &hello_as("alice")).await;

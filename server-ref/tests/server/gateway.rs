@@ -138,7 +138,7 @@ async fn with_its_upstream_a_session_ends() {
 
 #[tokio::test]
 async fn an_application_that_is_not_there_or_never_ready_is_told() {
-    let (running, listener) = gateway(|target| target.ready_timeout = Duration::from_millis(100)).await;
+    let (running, listener) = gateway(|target| target.ready_timeout = Duration::from_secs(1)).await;
     let mut client = Raw::greet(&running, &hello_as("alice")).await;
     let mut application = accept(&listener).await;
     say(&mut application, "something else").await;

@@ -19,7 +19,8 @@ async fn told(server: &Running, lines: &[&str]) {
 async fn connections_are_counted_by_stage_and_end() {
     let server = started(&["--faults"]).await;
     let (mut raw, _) = Raw::ready(&server, &hello_as("alice")).await;
-    let waiting = Raw::dial(&server, "readywire.v1").await;
+    let mut waiting = Raw::dial(&server, "readywire.v1").await;
+    waiting.until("stage").await;
     switch(&server, json!({ "impair": ["search"] }));
     raw.until("stage").await;
     told(

@@ -15,6 +15,9 @@ fn refreshing(seconds: u64) -> Value {
     hello
 }
 
+/// So long that what is left when a fresh one is demanded, a quarter at most, is enough on a busy machine.
+const LASTS: u64 = 8;
+
 fn fresh(token: &str) -> Value {
     json!({ "type": "auth", "scheme": "bearer", "token": token })
 }
@@ -28,10 +31,10 @@ fn altered(alter: impl FnOnce(&mut Claims)) -> Value {
 #[tokio::test]
 async fn a_fresh_token_keeps_its_connection() {
     let server = started(&[]).await;
-    let (mut raw, ready) = Raw::ready(&server, &refreshing(3)).await;
+    let (mut raw, ready) = Raw::ready(&server, &refreshing(LASTS)).await;
     assert_eq!(ready["capabilities"], json!(["resume", "answers", "refresh"]));
     let left = ready["auth"]["expires_in_ms"].as_u64().unwrap();
-    assert!(left <= 3000);
+    assert!(left <= LASTS * 1000);
     let asked = raw.until("auth").await;
     assert_eq!(asked["required"], true, "{asked}");
     assert!(asked["deadline_ms"].as_u64().unwrap() <= left / 4 + 1, "{asked} of {left}");
@@ -48,7 +51,7 @@ async fn a_fresh_token_keeps_its_connection() {
 #[tokio::test]
 async fn without_a_fresh_token_it_ends_with_4103() {
     let server = started(&[]).await;
-    let (mut raw, _) = Raw::ready(&server, &refreshing(2)).await;
+    let (mut raw, _) = Raw::ready(&server, &refreshing(LASTS)).await;
     raw.until("auth").await;
     // To bring one that is no good is to bring none.
     raw.write(&fresh("nonsense")).await;
@@ -67,7 +70,7 @@ async fn the_time_to_refresh_can_be_chosen() {
         ..parts()
     })
     .await;
-    let (mut raw, _) = Raw::ready(&server, &refreshing(2)).await;
+    let (mut raw, _) = Raw::ready(&server, &refreshing(4)).await;
     let asked = raw.until("auth").await;
     assert!(asked["deadline_ms"].as_u64().unwrap() <= 200, "{asked}");
     assert_eq!(raw.ended().await.code, 4103);
@@ -161,10 +164,10 @@ async fn no_ticket_without_a_good_token() {
 #[tokio::test]
 async fn a_ticket_does_not_outlast_its_token() {
     let server = started(&[]).await;
-    let bearer = format!("Bearer {}", authority().mint("alice", Duration::from_secs(3)));
+    let bearer = format!("Bearer {}", authority().mint("alice", Duration::from_secs(20)));
     let response = web::request(server.address(), "POST", "/tickets", &[("authorization", &bearer)], "").await;
     let given: Value = serde_json::from_str(&response.body).unwrap();
-    assert!(given["expires_in_ms"].as_u64().unwrap() <= 3000, "{given}");
+    assert!(given["expires_in_ms"].as_u64().unwrap() <= 20_000, "{given}");
 }
 
 /// A page of a listed origin may ask from where it is; one of another origin learns nothing.

@@ -96,12 +96,12 @@ async fn told(is_over: &mut mpsc::UnboundedReceiver<()>) {
 #[tokio::test]
 async fn a_detached_session_ends_after_its_time() {
     let (over, mut is_over) = mpsc::unbounded_channel();
-    let config = ServerConfig { session_ttl: Duration::from_secs(1), ..ServerConfig::default() };
+    let config = ServerConfig { session_ttl: Duration::from_secs(2), ..ServerConfig::default() };
     let application = Application::new().with("vigil", Vigil(over));
     let server = served(Parts { config, ..with_handlers(application) }).await;
 
     let (mut raw, ready) = Raw::ready(&server, &hello_as("alice")).await;
-    assert_eq!(ready["session"]["ttl_ms"], 1000);
+    assert_eq!(ready["session"]["ttl_ms"], 2000);
     raw.ask(1, "vigil", Value::Null).await;
     raw.acked(1).await;
     switch(&server, json!({ "cut": true }));

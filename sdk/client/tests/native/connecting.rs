@@ -11,6 +11,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+/// For whoever gives up: long enough to come as far as it can on any machine.
+const GIVES_UP: Duration = Duration::from_secs(3);
+
 fn delayed(milliseconds: u64) -> FaultRequest {
     let delays = BTreeMap::from([("search".to_owned(), milliseconds)]);
     FaultRequest { service_delay_ms: Some(delays), ..FaultRequest::default() }
@@ -54,7 +57,7 @@ async fn a_late_subscriber_begins_with_the_state_that_holds() {
 async fn what_was_pending_is_in_the_error_of_a_timeout() {
     let server = TestServer::start().await;
     server.fault(delayed(600_000));
-    let error = connect(&server.url(), eager().ready_timeout(Duration::from_millis(300))).await.unwrap_err();
+    let error = connect(&server.url(), eager().ready_timeout(GIVES_UP)).await.unwrap_err();
     assert!(matches!(error, ConnectError::Timeout { .. }), "{error:?}");
     assert_eq!(error.stage(), State::Authenticated);
     assert_eq!(error.pending(), ["search"]);
@@ -67,7 +70,7 @@ async fn what_was_pending_is_in_the_error_of_a_timeout() {
 async fn a_service_that_fails_is_named_and_the_next_attempt_can_succeed() {
     let server = TestServer::start().await;
     server.fault(failing());
-    let error = connect(&server.url(), eager().ready_timeout(Duration::from_millis(300))).await.unwrap_err();
+    let error = connect(&server.url(), eager().ready_timeout(GIVES_UP)).await.unwrap_err();
     let ConnectError::Timeout { reason: Some(reason), .. } = &error else { panic!("{error:?}") };
     assert!(reason.contains("search"), "{reason}");
 
@@ -152,13 +155,13 @@ async fn a_server_of_another_protocol_is_unconfirmed_not_ready() {
 async fn what_is_no_websocket_is_retried_and_named() {
     let server = TestServer::start().await;
     let wrong = format!("ws://{}/nowhere", server.address);
-    let error = connect(&wrong, eager().ready_timeout(Duration::from_millis(300))).await.unwrap_err();
+    let error = connect(&wrong, eager().ready_timeout(GIVES_UP)).await.unwrap_err();
     let ConnectError::Timeout { reason: Some(reason), .. } = &error else { panic!("{error:?}") };
     assert!(reason.contains("404"), "{reason}");
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("ws://{}/ws", silent.local_addr().unwrap());
-    let options = eager().connect_timeout(Duration::from_millis(50)).ready_timeout(Duration::from_millis(300));
+    let options = eager().connect_timeout(Duration::from_millis(50)).ready_timeout(GIVES_UP);
     let error = connect(&address, options).await.unwrap_err();
     let ConnectError::Timeout { reason: Some(reason), .. } = &error else { panic!("{error:?}") };
     assert!(reason.contains("in time"), "{reason}");
@@ -180,7 +183,7 @@ fn no_runtime_is_an_error_and_no_panic() {
 async fn tls_to_a_server_without_it_fails_with_a_reason() {
     let server = TestServer::start().await;
     let secure = format!("wss://{}/ws", server.address);
-    let error = connect(&secure, eager().ready_timeout(Duration::from_millis(500))).await.unwrap_err();
+    let error = connect(&secure, eager().ready_timeout(GIVES_UP)).await.unwrap_err();
     let ConnectError::Timeout { reason: Some(reason), .. } = &error else { panic!("{error:?}") };
     assert!(!reason.is_empty());
 }

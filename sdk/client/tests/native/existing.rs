@@ -115,9 +115,10 @@ async fn without_a_rule_nothing_is_called_ready() {
 async fn a_rule_that_never_says_ready_is_named_with_what_was_seen() {
     let (plain, url) = Plain::start().await;
     let options = Options::ready_when(|text| text == "welcome")
-        .ready_message_timeout(Duration::from_millis(50))
+        // Behind the `hello`, however long that takes, and before the whole is given up.
+        .ready_message_timeout(Duration::from_secs(2))
         .backoff(Duration::from_secs(60), Duration::from_secs(60), Duration::from_secs(60))
-        .ready_timeout(Duration::from_secs(2));
+        .ready_timeout(Duration::from_secs(5));
     let connecting = tokio::spawn(async move { existing::connect(&url, options).await });
     let (mut socket, _) = plain.accept().await;
     say(&mut socket, "hello").await;
@@ -162,7 +163,7 @@ async fn without_the_mode_the_remedy_names_it() {
             config.backoff_first = Duration::from_secs(60);
             config.backoff_base = Duration::from_secs(60);
         })
-        .ready_timeout(Duration::from_secs(2));
+        .ready_timeout(Duration::from_secs(3));
     let connecting = tokio::spawn(async move { connect(&url, options).await });
     let (_echoes_the_protocol, _) = plain.accept().await;
     let error = connecting.await.unwrap().unwrap_err();

@@ -18,6 +18,9 @@ fn short_lived(life: Duration) -> (Options, mpsc::UnboundedReceiver<TokenReason>
     (options, reasons)
 }
 
+/// A claim tells whole seconds, so that this is 3 to 4 s. Half of it is left for a machine that is busy.
+const SHORT: Duration = Duration::from_secs(4);
+
 async fn next(reasons: &mut mpsc::UnboundedReceiver<TokenReason>) -> TokenReason {
     timeout(PATIENCE, reasons.recv()).await.expect("in time").expect("a question")
 }
@@ -25,7 +28,7 @@ async fn next(reasons: &mut mpsc::UnboundedReceiver<TokenReason>) -> TokenReason
 #[tokio::test]
 async fn a_connection_outlives_its_tokens() {
     let server = TestServer::start().await;
-    let (options, mut reasons) = short_lived(Duration::from_secs(2));
+    let (options, mut reasons) = short_lived(SHORT);
     let client = connect(&server.url(), options).await.unwrap();
     assert_eq!(next(&mut reasons).await, TokenReason::Connect);
     let connection = client.status().connection;
@@ -43,7 +46,7 @@ async fn a_provider_that_fails_costs_the_connection_and_no_more() {
     let server = TestServer::start().await;
     let options = eager().credential(|reason| async move {
         match reason {
-            TokenReason::Connect => Ok(Credential::Bearer(authority().mint("alice", Duration::from_secs(2)))),
+            TokenReason::Connect => Ok(Credential::Bearer(authority().mint("alice", SHORT))),
             TokenReason::Refresh => Err("offline".into()),
         }
     });
@@ -75,7 +78,7 @@ async fn a_provider_that_says_no_is_asked_for_the_next_attempt_and_ends_it() {
             };
             async move {
                 let fatal = TokenFailure { message: "signed out".to_owned(), fatal: true };
-                let token = authority().mint("alice", Duration::from_secs(2));
+                let token = authority().mint("alice", SHORT);
                 if first { Ok(Credential::Bearer(token)) } else { Err(fatal) }
             }
         }
@@ -91,7 +94,7 @@ async fn a_token_for_somebody_else_changes_nothing() {
     let server = TestServer::start().await;
     let options = eager().credential(|reason| async move {
         let subject = if reason == TokenReason::Connect { "alice" } else { "bob" };
-        Ok(Credential::Bearer(authority().mint(subject, Duration::from_secs(3))))
+        Ok(Credential::Bearer(authority().mint(subject, SHORT)))
     });
     let client = connect(&server.url(), options).await.unwrap();
     let mut states = client.states();
