@@ -31,8 +31,9 @@ globalThis.sendAtOnce = async (url, token, count) => {
 };
 
 /**
- * Sends numbered messages, so many at a time, and reads one long answer beside them. Meanwhile it asks for cuts: each
- * when the client is ready again and after a random number of outcomes.
+ * Sends numbered messages, so many at a time, and reads a long answer beside them. Meanwhile it asks for cuts: each
+ * when the client is ready again and after a random number of outcomes. However slow the machine is, an answer is under way
+ * at each cut: another one is asked for as long as there are cuts to come.
  */
 globalThis.sendThroughCuts = async (url, token, { messages, window, cuts, prompt, pace, options }) => {
   const { received, last, onmessage } = listen();
@@ -69,12 +70,16 @@ globalThis.sendThroughCuts = async (url, token, { messages, window, cuts, prompt
       if (ready) cutIfDue();
     },
   });
-  const steps = [];
-  const answer = (async () => {
-    for await (const { event, payload, offset } of client.stream("agent.run", { prompt, pace_ms: pace })) {
-      steps.push({ event, word: payload.read ?? null, offset, cuts: done });
-      sessions.add(client.session);
-    }
+  const answers = [];
+  const reading = (async () => {
+    do {
+      const steps = [];
+      answers.push(steps);
+      for await (const { event, payload, offset } of client.stream("agent.run", { prompt, pace_ms: pace })) {
+        steps.push({ event, word: payload.read ?? null, offset, cuts: done });
+        sessions.add(client.session);
+      }
+    } while (done < cuts);
   })();
 
   const results = Array.from({ length: messages }, () => []);
@@ -98,9 +103,9 @@ globalThis.sendThroughCuts = async (url, token, { messages, window, cuts, prompt
     underWay.add(send);
   }
   await Promise.all(underWay);
-  await answer;
+  await reading;
   await client.send("chat.message", { text: LAST });
   await last;
   await client.close();
-  return { results, received, steps, attempts, cuts: done, sessions: [...sessions] };
+  return { results, received, answers, attempts, cuts: done, sessions: [...sessions] };
 };
