@@ -6,9 +6,11 @@ import { breakIt, heard, say, startDemo, state } from "./demo.mjs";
 import { early, sends } from "../../sdk/js/tests/wire.mjs";
 
 const PROMPT = "How does a session resume after a cut?";
-const EVENTS = [
+/** A run of it takes so long that whatever has to happen in its middle does. */
+const LONG = Array(3).fill(PROMPT).join(" ");
+const events = (prompt) => [
   "agent_started",
-  ...PROMPT.split(" ").map(() => "agent_thinking"),
+  ...prompt.split(" ").map(() => "agent_thinking"),
   "tool_executing",
   "tool_completed",
   "agent_completed",
@@ -21,30 +23,33 @@ before(async () => {
 after(() => demo?.stop());
 
 const steps = (page) => page.getByRole("log", { name: "Steps of the run" }).locator(".step");
-const run = (page) => page.getByRole("button", { name: "Run", exact: true }).click();
+async function run(page, prompt = PROMPT) {
+  await page.getByRole("textbox", { name: "Prompt" }).fill(prompt);
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+}
 const text = (page, pattern) => page.locator("#agent-state").filter({ hasText: pattern }).waitFor();
 
 /** The parts of answers that came in on one connection. */
 const parts = (frames) => frames.filter((frame) => frame.direction === "in" && frame.re !== undefined);
 
-async function complete(page) {
-  await text(page, `Finished after ${EVENTS.length} steps.`);
+async function complete(page, prompt = PROMPT) {
+  await text(page, `Finished after ${events(prompt).length} steps.`);
   const shown = await steps(page).evaluateAll((items) => items.map((item) => item.dataset.event));
-  assert.deepEqual(shown, EVENTS);
+  assert.deepEqual(shown, events(prompt));
   const read = await page.locator('.step[data-event="agent_thinking"] .text').allTextContents();
-  assert.deepEqual(read.map((line) => /“(.*)”/.exec(line)[1]), PROMPT.split(" "));
+  assert.deepEqual(read.map((line) => /“(.*)”/.exec(line)[1]), prompt.split(" "));
   assert.notEqual(await steps(page).last().locator(".text").textContent(), "");
 }
 
 test("a run that is cut in the middle completes, no step missing or doubled", async (t) => {
   const { page, wire } = await demo.open(t);
   await state(page, "processing_ready");
-  await run(page);
+  await run(page, LONG);
   await steps(page).nth(2).waitFor();
   await breakIt(page, "Cut the connection");
   await wire.until(([, second]) => second !== undefined && parts(second).length > 0);
   await breakIt(page, "Cut the connection");
-  await complete(page);
+  await complete(page, LONG);
 
   const streamed = wire.connections.map((frames) => parts(frames).length);
   assert.ok(streamed.filter((count) => count > 0).length >= 3, `parts on each connection: ${streamed}`);
@@ -54,7 +59,7 @@ test("a run that is cut in the middle completes, no step missing or doubled", as
 test("a run can be stopped, and another one started", async (t) => {
   const { page } = await demo.open(t);
   await state(page, "processing_ready");
-  await run(page);
+  await run(page, LONG);
   await steps(page).nth(1).waitFor();
   await page.getByRole("button", { name: "Stop" }).click();
   await text(page, /^Stopped after \d+ steps?\.$/);

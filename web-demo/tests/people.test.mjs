@@ -44,10 +44,11 @@ test("who comes later, or loads the page again, finds what was said, and nothing
   assert.equal(await late.locator("#chat-log .gap").count(), 0, "nothing is missing");
 
   await breakIt(late, "Cut the connection");
+  await wire.until((connections) => connections.length === 2);
   await say(page, "four");
   await heard(late, "four");
   assert.deepEqual(await said(late), ["one", "two", "three", "four"]);
-  const asked = wire.connections.at(-1).filter((frame) => frame.type === "subscribe");
+  const asked = wire.connections[1].filter((frame) => frame.type === "subscribe");
   assert.deepEqual(asked.map(({ offset }) => offset), [3], "from what it holds");
 
   // The token is in no address: a page that is loaded again needs it again.

@@ -42,6 +42,8 @@ test("what is typed while a service starts is held back, then delivered once and
   await state(page, "processing_ready");
   await breakIt(page, "Slow service");
   await page.locator('.stage[aria-current="step"]', { hasText: "starting search… 0 of 1" }).waitFor();
+  // It starts when the test has seen what waits for it.
+  await demo.server.fault({ service_delay_ms: { search: 600_000 } });
   const typed = ["one", "two", "three"];
   for (const text of typed) await say(page, text);
 
@@ -52,6 +54,7 @@ test("what is typed while a service starts is held back, then delivered once and
   assert.equal(wire.connections.length, 2);
   assert.deepEqual(sends(wire.connections[1]), []);
 
+  await demo.server.fault({ service_delay_ms: { search: 0 } });
   await heard(page, "three");
   await held.first().waitFor({ state: "detached" });
   assert.deepEqual(await said(page), typed);
