@@ -69,10 +69,13 @@ impl Client {
                         outcome: Outcome::Acknowledged { id: entry.id },
                     });
                     // Its answer would come in the session that is lost.
-                    if let Some(at) = self.answers.iter().position(|answer| answer.handle == entry.handle) {
-                        let answer = self.answers.remove(at);
-                        self.events.push(session_lost(&answer));
-                    }
+                    self.answers.retain(|answer| {
+                        let lost = answer.handle == entry.handle;
+                        if lost {
+                            self.events.push(session_lost(answer));
+                        }
+                        !lost
+                    });
                 }
                 Ok(())
             }
