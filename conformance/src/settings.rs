@@ -12,11 +12,11 @@ pub const WANTED: &str = "wanted";
 
 /// Each setting: its name, the value that the suite would like, what it is.
 pub const SETTINGS: &[(&str, u64, &str)] = &[
-    ("hello_timeout_ms", 2000, "from the open socket to the hello; then 4208"),
+    ("hello_timeout_ms", 3000, "from the open socket to the hello; then 4208"),
     ("ready_timeout_ms", 3000, "from ACCEPTED to `ready`; then 4201"),
     ("heartbeat_interval_ms", 1000, "between two pings"),
     ("heartbeat_timeout_ms", 2500, "silence after a ping; then 4203"),
-    ("session_ttl_ms", 2000, "how long a detached session is kept"),
+    ("session_ttl_ms", 3000, "how long a detached session is kept"),
     ("sessions_per_subject", 64, "sessions of one subject"),
     ("subscriptions", 32, "topics that one connection follows; then `too_many`"),
     ("preauth_connections", 40, "connections of one address that have not said who they are; then HTTP 503"),
@@ -67,9 +67,9 @@ mod tests {
     #[test]
     fn what_is_given_outranks_what_is_wanted() {
         let given = parse(&words(&["wanted", "hello_timeout_ms=300"])).unwrap();
-        assert_eq!((&given["hello_timeout_ms"], &given["session_ttl_ms"]), (&json!(300), &json!(2000)));
+        assert_eq!((&given["hello_timeout_ms"], &given["session_ttl_ms"]), (&json!(300), &json!(3000)));
         let told: Value = serde_json::from_str(&variable(&parse(&words(&["hello_timeout_ms=300"])).unwrap())).unwrap();
-        assert_eq!((&told["hello_timeout_ms"], &told["session_ttl_ms"]), (&json!(300), &json!(2000)));
+        assert_eq!((&told["hello_timeout_ms"], &told["session_ttl_ms"]), (&json!(300), &json!(3000)));
     }
 
     #[test]
