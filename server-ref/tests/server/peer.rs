@@ -22,7 +22,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// Far beyond what any step takes: a test that gets here has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn authority() -> Authority {
     Authority::new(b"a secret for tests, of enough bytes", "readywire", "readywire").unwrap()

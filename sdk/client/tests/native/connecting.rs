@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 /// For whoever gives up: long enough to come as far as it can on any machine.
-const GIVES_UP: Duration = Duration::from_secs(3);
+const GIVES_UP: Duration = Duration::from_secs(2);
 
 fn delayed(milliseconds: u64) -> FaultRequest {
     let delays = BTreeMap::from([("search".to_owned(), milliseconds)]);
