@@ -9,15 +9,21 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 /**
- * Starts the real server on a free port, with a fresh secret and further options of its command line.
+ * The real server.
  *
  *   READYWIRE_SERVER   the program; default target/debug/readywire-server
  */
-export async function startServer(folder, options = []) {
+export function serverProgram() {
   const program = process.env.READYWIRE_SERVER ?? fileURLToPath(new URL("../../../target/debug/readywire-server", import.meta.url));
   if (!existsSync(program)) throw new Error(`${program} is missing: run \`cargo build -p readywire-server\``);
+  return program;
+}
+
+/** Starts it on a free port, with the secret of a folder, a fresh one at first, and further options of its command line. */
+export async function startServer(folder, options = []) {
+  const program = serverProgram();
   const secret = join(folder, "secret");
-  await writeFile(secret, randomBytes(48).toString("base64"), { mode: 0o600 });
+  if (!existsSync(secret)) await writeFile(secret, randomBytes(48).toString("base64"), { mode: 0o600 });
   const signing = ["--jwt-secret-file", secret];
 
   const child = spawn(program, [...signing, "--listen", "127.0.0.1:0", ...options], {

@@ -1,17 +1,22 @@
-/** Records what passes through the sockets of a page to /ws: one list of frames for each connection. */
+/**
+ * Records what passes through the sockets of a page to /ws: one list of frames for each connection. Each frame has its
+ * place in the `order` of all, and so has the `end` of its connection.
+ */
 export function record(page) {
   const connections = [];
   const waiting = new Set();
+  let order = 0;
   page.on("websocket", (socket) => {
     if (!socket.url().endsWith("/ws")) return;
     const frames = [];
     connections.push(frames);
     const keep = (direction) => ({ payload }) => {
-      frames.push({ direction, ...JSON.parse(payload) });
+      frames.push({ direction, order: order++, ...JSON.parse(payload) });
       for (const check of waiting) check();
     };
     socket.on("framesent", keep("out"));
     socket.on("framereceived", keep("in"));
+    socket.on("close", () => (frames.end = order++));
   });
   return {
     connections,
