@@ -288,3 +288,27 @@ async fn what_waits_for_its_turn_can_be_stopped() {
     assert_eq!(raw.message(1).await["payload"], 1);
     assert_eq!(raw.message(2).await["error"]["code"], "cancelled");
 }
+
+/// Clause `cancel.idempotent`, for a send that has not been decided yet.
+#[tokio::test]
+async fn what_waits_is_stopped_once_however_often_that_is_asked_for() {
+    let mut two = Two::waiting(HOUR).await;
+    let (_former, ready) = two.held(DECIDED_AND_UNHEARD_OF).await;
+    let (mut raw, _) = Raw::ready(&two.other, &resuming("alice", &ready, 1, 0)).await;
+    raw.ask(2, "work", Value::Null).await;
+    raw.ask(3, "work", Value::Null).await;
+    for _ in 0..100 {
+        raw.write(&json!({ "type": "cancel", "re": 2 })).await;
+    }
+    pings(&mut raw).await;
+    two.assert_nothing_starts();
+    two.gate.open();
+    two.assert_starts(&[1, 2, 3]).await;
+    assert_eq!(raw.message(1).await["payload"], 1);
+    let stopped = raw.message(2).await;
+    assert_eq!((&stopped["re"], &stopped["error"]["code"]), (&json!(2), &json!("cancelled")));
+    // The other one works on until it is its turn, and nothing more comes of the first.
+    raw.write(&json!({ "type": "cancel", "re": 3 })).await;
+    let stopped = raw.message(3).await;
+    assert_eq!((&stopped["re"], &stopped["error"]["code"]), (&json!(3), &json!("cancelled")));
+}
