@@ -1,6 +1,7 @@
 //! One task per connection: carries bytes between the socket and the protocol's core, and does what the core asks.
 
 pub(crate) mod greeting;
+mod history;
 mod sends;
 pub(crate) mod tokens;
 mod topics;
@@ -17,7 +18,9 @@ use crate::log::{Head, LogError};
 use crate::service::{Progress, StartUp};
 use crate::sessions::{BoundSession, Moment, Watches};
 use crate::strangers::Stranger;
+use crate::topics::Asked;
 use axum::extract::ws::WebSocket;
+use history::{Pages, Read};
 use readywire_protocol::SUBPROTOCOL;
 use readywire_protocol::clause::Clause;
 use readywire_protocol::close;
@@ -112,6 +115,7 @@ struct Driver {
     /// Answers to some of them that are not wanted any more.
     cancels: Vec<u64>,
     topics: Topics,
+    pages: Pages,
     impaired: Vec<String>,
     stage: Stage,
     since: Instant,
@@ -149,6 +153,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: WebSocket, upgrade: Upgrade) {
         sends: Vec::new(),
         cancels: Vec::new(),
         topics: Topics::default(),
+        pages: Pages::default(),
         impaired: Vec::new(),
         stage: Stage::Connecting,
         since: Instant::now(),
@@ -180,6 +185,7 @@ enum Wake {
     Timer,
     Services,
     Topics(Option<Answered>),
+    Page(Read),
     Released,
     Upstream,
     Inbound(Inbound),
@@ -212,6 +218,7 @@ impl Driver {
                 () = waits::further(self.services.as_mut()) => Wake::Services,
                 () = waits::released(release) => Wake::Released,
                 answered = self.topics.woken() => Wake::Topics(answered),
+                read = self.pages.read() => Wake::Page(read),
                 () = upstream::moved(self.behind.as_mut()) => Wake::Upstream,
                 inbound = self.wire.next() => Wake::Inbound(inbound),
                 () = waits::filled(inbox) => Wake::Inbox,
@@ -244,6 +251,7 @@ impl Driver {
                 Wake::Timer => self.core.handle_timeout(self.hub.now()),
                 Wake::Services => self.progress().await,
                 Wake::Topics(Some(answered)) => self.answered(answered),
+                Wake::Page(read) => self.page_read(read),
                 Wake::Released => self.look_for_release().await,
                 Wake::Upstream => self.upstream_moved().await,
                 Wake::Inbound(inbound) => self.read(inbound).await,
@@ -320,6 +328,7 @@ impl Driver {
         }
         self.record.under_way(self.core.in_flight(), self.core.untaken_count());
         self.deliver_topics();
+        self.next_page();
         self.step(self.core.stage());
     }
 
@@ -343,6 +352,9 @@ impl Driver {
                 ServerEvent::FreshToken(auth) => self.fresh_token(&auth),
                 ServerEvent::Subscribe { topic, offset, epoch, last } => self.subscribe(topic, offset, epoch, last),
                 ServerEvent::Unsubscribe { topic } => self.forget_topic(&topic),
+                ServerEvent::History { request, topic, limit, before, epoch } => {
+                    self.history(Asked { request, topic, limit, before, epoch });
+                }
                 ServerEvent::TopicRoom { topic } => self.deliver_topic(&topic),
                 ServerEvent::Closed(ending) => {
                     self.decide().await;

@@ -4,15 +4,17 @@
 //! subscriber of it follows the log by one [`Tail`], which makes a frame of each publication, once; every connection
 //! writes those same bytes. Who reads slowly stays behind in the log, and reads from there.
 
+mod history;
 mod record;
 mod revocations;
 mod tail;
 
+pub(crate) use history::Asked;
 pub(crate) use record::frame;
 pub(crate) use tail::{Listener, Shared, Standing, Tail, Watcher};
 
 use crate::application::{Rejection, Undeliverable};
-use crate::log::{Append, Epoch, Holds, Log, LogError, Name, Retention};
+use crate::log::{Append, Batch, Epoch, Holds, Log, LogError, Name, Retention};
 use prometheus_client::metrics::counter::Counter;
 use readywire_protocol::config::Window;
 use readywire_protocol::json::Payload;
@@ -106,8 +108,9 @@ impl Topics {
         let policy = self.policy.as_ref().ok_or(Undeliverable::Unavailable)?;
         let name = log_of(topic);
         let record = record::record(event, payload).ok_or(Undeliverable::TooLarge)?;
-        // What surrounds it in a frame, with the longest offset there is.
-        if record::frame(topic, u64::MAX, &record.data).is_none_or(|frame| frame.size() > self.largest) {
+        // What surrounds it in a frame of a page, with the longest numbers there are.
+        if record::frame(topic, u64::MAX, Some(u64::MAX), &record.data).is_none_or(|frame| frame.size() > self.largest)
+        {
             return Err(Undeliverable::TooLarge);
         }
         let retention = policy.retention(topic);
@@ -155,14 +158,7 @@ impl Topics {
         let name = log_of(topic);
         let after = asked.as_ref().map_or(u64::MAX - 1, |(offset, _)| *offset);
         let one = Window { messages: 1, bytes: 1 };
-        let batch = match self.log.read(&name, after, one).await {
-            // Followed before anything was published.
-            Err(LogError::Missing) => {
-                self.create(topic, &name).await?;
-                self.log.read(&name, after, one).await?
-            }
-            batch => batch?,
-        };
+        let batch = self.look(topic, &name, after, one).await?;
         let epoch = batch.epoch.to_string();
         let (offset, recovered) = match asked {
             None => (batch.head.saturating_sub(last).max(batch.first - 1), true),
@@ -174,6 +170,17 @@ impl Topics {
         };
         let tail = self.tail(topic, &name, || Tail::new(topic, &name, batch.epoch, batch.head));
         Ok((tail, batch.epoch, Subscribed { offset, head: batch.head.max(offset), epoch, recovered }))
+    }
+
+    /// Reads the log of a topic, which may not have been published to yet.
+    async fn look(&self, topic: &str, name: &Name, after: u64, room: Window) -> Result<Batch, LogError> {
+        match self.log.read(name, after, room).await {
+            Err(LogError::Missing) => {
+                self.create(topic, name).await?;
+                self.log.read(name, after, room).await
+            }
+            batch => batch,
+        }
     }
 
     async fn create(&self, topic: &str, name: &Name) -> Result<(), LogError> {

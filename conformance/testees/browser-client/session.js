@@ -63,6 +63,20 @@ export class SessionRun extends Run {
         if (order.read !== false) void this.#follow(handle, subscription);
         break;
       }
+      case "history": {
+        const before = order.before === undefined ? undefined : { offset: order.before, epoch: order.epoch };
+        this.client.history(topic, { limit: order.limit, before }).then(
+          ({ publications, epoch, head, more }) => {
+            const parts = publications.map(({ event, offset, payload }) => ({ event, offset, ...told(payload) }));
+            this.report("page", { handle, publications: parts, epoch, head, more });
+          },
+          (error) => {
+            if (error.name !== "HistoryError") return this.trouble(error);
+            this.report("page", { handle, code: error.code, retry: error.retryable });
+          },
+        );
+        break;
+      }
       case "unsubscribe":
         void this.#topics.get(handle)?.return();
         break;

@@ -96,7 +96,9 @@ CLOSE_CODES = {
     "frame.text": 4415,
 }  # every other clause: 4400
 
-FROM_SERVER = {"stage", "ready", "ack", "nack", "message", "subscribed", "unsubscribed", "publication", "drain"}
+FROM_SERVER = {
+    "stage", "ready", "ack", "nack", "message", "subscribed", "unsubscribed", "publication", "page", "drain",
+}  # fmt: skip
 
 # The frames that a client sends, with "!" at what is required. Types are checked whatever the level; what a member of
 # another level says, such as `send.key`, is ignored.
@@ -111,6 +113,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "send": {"id!": int, "event!": str, "answer": bool, "key": str, "topic": str},
     "subscribe": {"topic!": str, "offset": int, "epoch": str, "last": int},
     "unsubscribe": {"topic!": str},
+    "history": {"request!": int, "topic!": str, "limit!": int, "before": int, "epoch": str},
     "ping": {"nonce!": str},
     "pong": {"nonce!": str},
     "bye": {"code!": int, "reason": str, "class": str, "retry_after_ms": int, "clause": str},

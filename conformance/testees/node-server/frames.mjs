@@ -12,7 +12,8 @@ import { assertObject, scan } from "./json.mjs";
  * @typedef {{ type: "send", id: number, event: string, payload?: string, answer?: boolean, key?: string }} Send
  *   its payload is JSON text, as it was written
  * @typedef {Hello | Send | { type: "taken", offset: number } | { type: "cancel", re: number }
- *   | { type: "subscribe", topic: string } | { type: "unsubscribe", topic: string } | { type: "auth", token: string }
+ *   | { type: "subscribe", topic: string } | { type: "unsubscribe", topic: string } | { type: "history", topic: string }
+ *   | { type: "auth", token: string }
  *   | { type: "ping", nonce: string } | { type: "pong", nonce: string } | { type: "bye", code: number }} ClientFrame
  */
 
@@ -118,6 +119,7 @@ const SHAPES = {
   cancel: { re: integer },
   subscribe: { topic: string, "offset?": integer, "epoch?": string, "last?": integer },
   unsubscribe: { topic: string },
+  history: { request: integer, topic: string, limit: integer, "before?": integer, "epoch?": string },
   auth: { "scheme?": string, token: string },
   ping: { nonce: string },
   pong: { nonce: string },
@@ -125,7 +127,7 @@ const SHAPES = {
 };
 
 const SERVER_TYPES = new Set(
-  ["stage", "ready", "ack", "nack", "message", "subscribed", "unsubscribed", "publication", "drain"],
+  ["stage", "ready", "ack", "nack", "message", "subscribed", "unsubscribed", "publication", "page", "drain"],
 );
 
 /** @param {string} text of an object that the protocol defines */

@@ -93,7 +93,10 @@ SHAPES = {
     "message": {"offset": INTEGER, "event?": TEXT, "re?": INTEGER, "end?": FLAG, "error?": _ERROR},
     "subscribed": {"topic": TEXT, "offset": INTEGER, "head": INTEGER, "epoch": TEXT, "recovered?": FLAG},
     "unsubscribed": {"topic": TEXT, "code?": TEXT, "retry?": FLAG},
-    "publication": {"topic": TEXT, "offset": INTEGER, "event": TEXT},
+    "publication": {"topic": TEXT, "offset": INTEGER, "event": TEXT, "request?": INTEGER},
+    "page": {
+        "request": INTEGER, "epoch?": TEXT, "head?": INTEGER, "more?": FLAG, "code?": TEXT, "retry?": FLAG,
+    },
     "auth": {
         "expires_in_ms?": INTEGER, "required?": FLAG, "deadline_ms?": INTEGER, "error?": _ERROR, "retry?": FLAG,
     },
@@ -102,7 +105,7 @@ SHAPES = {
     "pong": {"nonce": TEXT},
     "bye": {"code": INTEGER, "reason?": TEXT, "class?": TEXT, "retry_after_ms?": INTEGER, "clause?": TEXT},
 }  # fmt: skip
-OF_CLIENTS = {"hello", "send", "taken", "cancel", "subscribe", "unsubscribe"}
+OF_CLIENTS = {"hello", "send", "taken", "cancel", "subscribe", "unsubscribe", "history"}
 
 
 class _Pairs(list):

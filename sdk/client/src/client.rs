@@ -4,6 +4,7 @@ use crate::answer::Answer;
 use crate::engine::Input;
 use crate::error::{AnswerError, SendError};
 use crate::front::{BUFFER, Reader, Request, current};
+use crate::history::{Asked, History};
 use crate::messages::{Messages, SendChanges, States};
 use crate::options::SendOptions;
 use crate::payload::{FromPayload, IntoPayload};
@@ -167,6 +168,22 @@ impl Client {
     /// As [`Client::subscribe`], from behind a position on: one that was held before, or offset 0 for all that is kept.
     pub fn subscribe_from(&self, topic: &str, position: Position) -> Subscription {
         self.follow(topic, Start::Behind(position))
+    }
+
+    /// Asks for what a topic has had: a page of at most `limit` publications, 1 to 256 of them, the newest that are kept.
+    /// [`Page::older`](crate::Page::older) goes on from there. It needs no subscription, and comes once and whole, through
+    /// as many connections as it takes.
+    pub fn history(&self, topic: &str, limit: u64) -> History {
+        self.asked(topic, limit).below(None)
+    }
+
+    /// As [`Client::history`], from below a position on, such as that of the oldest publication that is held.
+    pub fn history_before(&self, topic: &str, limit: u64, position: Position) -> History {
+        self.asked(topic, limit).below(Some(position))
+    }
+
+    fn asked(&self, topic: &str, limit: u64) -> Asked {
+        Asked { link: self.link.clone(), topic: topic.to_owned(), limit }
     }
 
     /// Publishes to a topic: a send like any other (clause `topic.publish`).

@@ -9,7 +9,9 @@ pub use machine::Machine;
 
 use crate::clock;
 use crate::transport::{self, EventSender, Farewell, Socket, SocketEvent};
-use readywire_protocol::client::{ClientEvent, ClientState, Command, OpeningResult, SendOptions, Start, TokenResult};
+use readywire_protocol::client::{
+    ClientEvent, ClientState, Command, OpeningResult, Position, SendOptions, Start, TokenResult,
+};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::frame::envelope_text;
 use readywire_protocol::json::Payload;
@@ -50,9 +52,20 @@ pub enum Input<R> {
         /// From where on.
         from: Start,
     },
+    /// See `Client::history`.
+    History {
+        /// Chosen by the caller, never used twice.
+        handle: u64,
+        /// The topic.
+        topic: String,
+        /// How many publications at most.
+        limit: u64,
+        /// What the page ends below.
+        before: Option<Position>,
+    },
     /// See `Client::cancel`.
     Cancel {
-        /// The send that asked, or the subscription.
+        /// The send that asked, the subscription, or the page.
         handle: u64,
     },
     /// See `Client::abandon`.
@@ -255,6 +268,7 @@ impl<S: EventSink> Engine<S> {
                 }
                 Input::Text { handle, text, options } => self.core.send_text(now, handle, text, &options),
                 Input::Subscribe { handle, topic, from } => self.core.subscribe(handle, &topic, from),
+                Input::History { handle, topic, limit, before } => self.core.history(handle, &topic, limit, before),
                 Input::Cancel { handle } => self.core.cancel(now, handle),
                 Input::Abandon { handle } => self.core.abandon(now, handle),
                 Input::Close { deadline } => self.core.close(now, deadline),

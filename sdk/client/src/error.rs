@@ -249,6 +249,36 @@ impl fmt::Display for SubscriptionError {
 
 impl std::error::Error for SubscriptionError {}
 
+/// There is no page of what a topic has had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The server refused it, or the client knows that it would.
+    Refused {
+        /// For a program: the server's code, such as `forbidden` or `binary_not_agreed`, or `too_many`, `invalid_topic`,
+        /// `invalid_limit`, `unsupported`, `subject_changed` or `closed`.
+        code: String,
+        /// Whether asking again may help.
+        retry: bool,
+    },
+}
+
+impl HistoryError {
+    pub(crate) fn closed() -> Self {
+        Self::Refused { code: "closed".to_owned(), retry: false }
+    }
+}
+
+impl fmt::Display for HistoryError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Refused { code, retry } = self;
+        let remedy = if *retry { "; asking again may help" } else { "" };
+        write!(formatter, "what the topic has had cannot be read ({code}){remedy}")
+    }
+}
+
+impl std::error::Error for HistoryError {}
+
 /// Messages were not read as fast as they came; the stream is over, call `messages()` again and read faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowConsumer;

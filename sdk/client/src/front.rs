@@ -1,12 +1,12 @@
 //! The sink of the Rust API: brings each event to whoever waits for it.
 
 use crate::engine::EventSink;
-use crate::error::{AnswerError, SendError, SlowConsumer, SubscriptionError};
+use crate::error::{AnswerError, HistoryError, SendError, SlowConsumer, SubscriptionError};
 use crate::messages::Message;
 use crate::sending::{Acknowledged, SendChange, SendState};
 use crate::subscription::{Publication, TopicEvent};
 use futures::channel::{mpsc, oneshot};
-use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, StateChange};
+use readywire_protocol::client::{AnswerPart, ClientEvent, ClientState, End, Outcome, Page, StateChange};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
@@ -22,6 +22,8 @@ pub(crate) enum Request {
     Answer { handle: u64, reader: Reader<Result<AnswerPart, AnswerError>> },
     /// Somebody follows a topic.
     Subscription { handle: u64, reader: Reader<Result<TopicEvent, SubscriptionError>> },
+    /// Somebody waits for a page.
+    Page { handle: u64, page: oneshot::Sender<Result<Page, HistoryError>> },
     /// Somebody reads messages.
     Messages(Reader<Message>),
     /// Somebody follows the state.
@@ -79,6 +81,7 @@ pub(crate) struct Front {
     outcomes: HashMap<u64, oneshot::Sender<Result<Acknowledged, SendError>>>,
     answers: HashMap<u64, Reader<Result<AnswerPart, AnswerError>>>,
     subscriptions: HashMap<u64, Reader<Result<TopicEvent, SubscriptionError>>>,
+    pages: HashMap<u64, oneshot::Sender<Result<Page, HistoryError>>>,
     readers: Vec<Reader<Message>>,
     /// Messages that came before anybody read; `None` once somebody did.
     early: Option<Early>,
@@ -94,6 +97,7 @@ impl Front {
             outcomes: HashMap::new(),
             answers: HashMap::new(),
             subscriptions: HashMap::new(),
+            pages: HashMap::new(),
             readers: Vec::new(),
             early: Some(Early::default()),
             followers: Vec::new(),
@@ -157,6 +161,12 @@ impl Front {
         Some(handle)
     }
 
+    fn paged(&mut self, handle: u64, page: Result<Page, HistoryError>) {
+        if let Some(waiting) = self.pages.remove(&handle) {
+            let _ = waiting.send(page);
+        }
+    }
+
     fn message(&mut self, message: Message) {
         if let Some(early) = &mut self.early {
             return early.push(message);
@@ -173,6 +183,7 @@ impl EventSink for Front {
             Request::Outcome { handle, outcome } => drop(self.outcomes.insert(handle, outcome)),
             Request::Answer { handle, reader } => drop(self.answers.insert(handle, reader)),
             Request::Subscription { handle, reader } => drop(self.subscriptions.insert(handle, reader)),
+            Request::Page { handle, page } => drop(self.pages.insert(handle, page)),
             Request::Messages(mut reader) => {
                 let early = self.early.take().unwrap_or_default();
                 for message in early.messages {
@@ -227,6 +238,11 @@ impl EventSink for Front {
                 if let Some(mut reader) = self.subscriptions.remove(&handle).filter(|_| !code.is_empty()) {
                     reader.push(Err(SubscriptionError::Ended { code, retry }));
                 }
+            }
+            ClientEvent::Page(page) => self.paged(page.handle, Ok(*page)),
+            ClientEvent::PageRefused { handle, code, retry } => {
+                tracing::debug!(handle, code, retry, "no page");
+                self.paged(handle, Err(HistoryError::Refused { code, retry }));
             }
             ClientEvent::Closed(end) => {
                 tracing::info!(code = end.code, reason = end.reason, "closed");

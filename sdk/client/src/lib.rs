@@ -49,6 +49,8 @@ pub mod existing;
 #[cfg(feature = "api")]
 mod front;
 #[cfg(feature = "api")]
+mod history;
+#[cfg(feature = "api")]
 mod limits;
 #[cfg(feature = "api")]
 mod messages;
@@ -75,7 +77,8 @@ pub use self::{
     client::Client,
     connect::connect,
     credential::{Credential, TokenReason},
-    error::{AnswerError, ConnectError, SendError, SlowConsumer, SubscriptionError},
+    error::{AnswerError, ConnectError, HistoryError, SendError, SlowConsumer, SubscriptionError},
+    history::{History, Page},
     messages::{Message, Messages, SendChanges, States},
     options::{Options, SendOptions},
     payload::{Bytes, FromPayload, IntoPayload, Payload, PayloadError},

@@ -204,7 +204,21 @@ impl EventSink for Sink {
                 event.string("event", &name);
                 self.tell_payload(event, &payload);
             }
-            ClientEvent::Unsubscribed { handle, code, retry } if cfg!(feature = "topics") => {
+            ClientEvent::Page(page) if cfg!(feature = "topics") => {
+                for publication in &page.publications {
+                    let mut event = topical("paged", page.handle, publication.offset);
+                    event.string("event", &publication.event);
+                    self.tell_payload(event, &publication.payload);
+                }
+                let mut event = topical("page", page.handle, 0);
+                event.string("epoch", &page.epoch);
+                event.integer("head", page.head);
+                event.boolean("more", page.more);
+                self.tell(event, None);
+            }
+            ClientEvent::Unsubscribed { handle, code, retry } | ClientEvent::PageRefused { handle, code, retry }
+                if cfg!(feature = "topics") =>
+            {
                 let mut event = topical("unsubscribed", handle, 0);
                 event.string("code", &code);
                 event.boolean("retry", retry);
@@ -216,7 +230,9 @@ impl EventSink for Sink {
             | ClientEvent::Text(_)
             | ClientEvent::Subscribed { .. }
             | ClientEvent::Publication { .. }
-            | ClientEvent::Unsubscribed { .. } => {}
+            | ClientEvent::Unsubscribed { .. }
+            | ClientEvent::Page(_)
+            | ClientEvent::PageRefused { .. } => {}
         }
         None
     }

@@ -148,7 +148,14 @@ impl RawClient {
         self.give(Input::Subscribe { handle: handle as u64, topic, from });
     }
 
-    /// Stops an answer or a subscription; idempotent.
+    /// Asks for a page of what a topic has had, below this offset, or at the head if it is below 0.
+    #[cfg(feature = "topics")]
+    pub fn history(&self, handle: f64, topic: String, limit: f64, before: f64, epoch: Option<String>) {
+        let before = (before >= 0.0).then_some(Position { offset: before as u64, epoch });
+        self.give(Input::History { handle: handle as u64, topic, limit: limit as u64, before });
+    }
+
+    /// Stops an answer or a subscription, or gives a page up; idempotent.
     pub fn cancel(&self, handle: f64) {
         self.give(Input::Cancel { handle: handle as u64 });
     }

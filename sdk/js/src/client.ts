@@ -2,6 +2,7 @@ import { BaseClient } from "./base.js";
 import type { Keeper, OpenAnswer } from "./carry.js";
 import { notReadyError } from "./errors.js";
 import { callSafely } from "./events.js";
+import { history } from "./history.js";
 import { Line } from "./line.js";
 import { engineOptions } from "./options.js";
 import { decodePayload, encodePayload } from "./payloads.js";
@@ -10,8 +11,9 @@ import { FLAG_ANSWER, FLAG_FAIL_FAST } from "./raw.js";
 import type { RawClientConstructor, RawEvent, RawSendEvent, RawStateEvent } from "./raw.js";
 import { withoutTokens } from "./redaction.js";
 import { PlainSend, Request, Stream } from "./sends.js";
-import type { Owner, Send } from "./sends.js";
-import { TopicSubscription } from "./subscriptions.js";
+import type { Send } from "./sends.js";
+import { subscribe } from "./subscriptions.js";
+import type { TopicHost, TopicListener } from "./subscriptions.js";
 import { TokenQuestions } from "./token.js";
 import type {
   AnswerEvents,
@@ -21,6 +23,8 @@ import type {
   ConnectOptions,
   EventMap,
   EventMapOf,
+  HistoryOptions,
+  HistoryPage,
   Message,
   ReceiveEvent,
   SendChange,
@@ -46,10 +50,9 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
   #session: string | null = null;
   #nextHandle = 1;
   readonly #sends = new Map<number, Send>();
-  // Whatever events it was narrowed to: it is only fed here.
-  readonly #subscriptions = new Map<number, TopicSubscription<M, ReceiveEvent<M>>>();
+  readonly #topics = new Map<number, TopicListener>();
   readonly #line: Line;
-  readonly #owner: Owner;
+  readonly #owner: TopicHost;
   readonly #tokens: TokenQuestions;
   readonly #keeper: Keeper | null;
   /** Answers that the page before has left, until somebody reads them. */
@@ -85,6 +88,9 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
         return self.last.pending;
       },
       call: (action) => this.turns.call(action),
+      newHandle: () => this.#nextHandle++,
+      check: (signal) => this.check(signal),
+      listen: (listener) => this.#topics.set(listener.handle, listener),
       withdraw: (handle) => {
         const stood = this.#line.withdraw(handle);
         if (stood) this.#decide({ type: "send", handle, state: "refused", code: "withdrawn" });
@@ -138,23 +144,19 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     topic: string,
     options: SubscribeOptions = {},
   ): Subscription<M, K> {
-    const { from, last = 0, signal } = options;
-    const offset = from?.offset ?? -1;
-    if (from !== undefined) checkWhole("from.offset", offset);
-    checkWhole("last", last);
-    const subscription = new TopicSubscription<M, K>(this.#owner, this.#nextHandle++, topic, signal);
-    try {
-      this.check(signal);
-    } catch (error) {
-      subscription.fail(error);
-      return subscription;
-    }
-    this.#subscriptions.set(
-      subscription.handle,
-      subscription as unknown as TopicSubscription<M, ReceiveEvent<M>>,
-    );
-    this.turns.call((raw) => raw.subscribe(subscription.handle, topic, offset, from?.epoch, last));
-    return subscription;
+    return subscribe(this.#owner, topic, options);
+  }
+
+  /**
+   * Asks for a page of what a topic has had: the newest publications that are kept, or the newest below `options.before`.
+   * It needs no subscription, and comes once and whole, through as many connections as it takes; `older()` of a page goes on
+   * from there. Rejects with a `HistoryError` if it is refused.
+   */
+  history<K extends ReceiveEvent<M> = ReceiveEvent<M>>(
+    topic: string,
+    options: HistoryOptions = {},
+  ): Promise<HistoryPage<M, K>> {
+    return history(this.#owner, topic, options);
   }
 
   /** As `send`, but throws `NotReadyError` at once when the server is not ready. */
@@ -338,14 +340,11 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
         break;
       }
       case "subscribed":
-        this.#subscriptions.get(event.handle)?.subscribed(event);
-        break;
       case "publication":
-        this.#subscriptions.get(event.handle)?.published(event, payload);
-        break;
       case "unsubscribed":
-        this.#subscriptions.get(event.handle)?.unsubscribed(event);
-        this.#subscriptions.delete(event.handle);
+      case "paged":
+      case "page":
+        if (this.#topics.get(event.handle)?.told(event, payload)) this.#topics.delete(event.handle);
         break;
       case "frame":
         callSafely(this.#options.onframe, {
@@ -385,12 +384,8 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     const undecided = [...this.#sends.values()].filter((send) => !send.decided);
     for (const send of this.#sends.values()) send.close(info);
     this.#sends.clear();
-    for (const subscription of this.#subscriptions.values()) subscription.close(info);
-    this.#subscriptions.clear();
+    for (const topic of this.#topics.values()) topic.close(info);
+    this.#topics.clear();
     for (const send of undecided) this.#tellSend(send, { code: "closed", message: info.reason });
   }
-}
-
-function checkWhole(name: string, value: number): void {
-  if (!(Number.isSafeInteger(value) && value >= 0)) throw new TypeError(`${name} must be a whole number, 0 or above`);
 }

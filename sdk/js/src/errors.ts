@@ -121,6 +121,11 @@ export class SubscriptionError extends ReadywireError {
   override readonly name = "SubscriptionError";
 }
 
+/** There is no page of what a topic has had: it was refused. */
+export class HistoryError extends ReadywireError {
+  override readonly name = "HistoryError";
+}
+
 /** The client is closed. */
 export class ClosedError extends ReadywireError {
   override readonly name = "ClosedError";
@@ -246,6 +251,24 @@ export function subscriptionError(
     remedy: SUBSCRIPTION_REMEDIES[end.code] ?? (end.retry ? "Subscribe again later." : "The same would be refused again."),
   });
 }
+
+/** The error for a page that was refused. */
+export function historyError(topic: string, stage: State, { code, retry }: { code: string; retry: boolean }): HistoryError {
+  return new HistoryError(`what "${topic}" has had cannot be read: ${code}`, {
+    stage,
+    code,
+    retryable: retry,
+    remedy: HISTORY_REMEDIES[code] ?? (retry ? "Ask again later." : "The same would be refused again."),
+  });
+}
+
+const HISTORY_REMEDIES: Readonly<Record<string, string>> = {
+  binary_not_agreed: "What was published is bytes, which this connection does not take.",
+  invalid_limit: "A page has 1 to 256 publications.",
+  subject_changed: "The token now belongs to somebody else: ask again if they are to read this topic.",
+  too_many: "Wait for the pages that were asked for before.",
+  unsupported: "This server has no topics.",
+};
 
 const SUBSCRIPTION_REMEDIES: Readonly<Record<string, string>> = {
   binary_not_agreed: "What was published is bytes, which this connection does not take.",

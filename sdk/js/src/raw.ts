@@ -54,7 +54,9 @@ export interface RawClient {
   sendText(handle: number, text: string, flags: number, expireAfterMs: number): void;
   /** Follows a topic, from behind `offset` on; below 0: from now on, and the `last` so many before. */
   subscribe(handle: number, topic: string, offset: number, epoch: string | undefined, last: number): void;
-  /** Stops an answer or a subscription; idempotent. */
+  /** Asks for a page of what a topic has had, below `before`; below 0: at the head. */
+  history(handle: number, topic: string, limit: number, before: number, epoch: string | undefined): void;
+  /** Stops an answer or a subscription, or gives a page up; idempotent. */
   cancel(handle: number): void;
   /** Gives a send up: withdrawn if it was never written, unknown if it was. */
   abandon(handle: number): void;
@@ -92,9 +94,7 @@ export type RawEvent<S extends string = State> =
   | { type: "rule" }
   /** Whether that end of an existing server's connection is for good; the reason is the payload. */
   | { type: "stop"; code: number }
-  | RawSubscribedEvent
-  | RawPublicationEvent
-  | RawUnsubscribedEvent
+  | RawTopicEvent
   /** Tokens and all: not to be shown as it is. */
   | { type: "frame"; direction: "in" | "out"; text: string; bytes?: number }
   | RawClosedEvent;
@@ -153,6 +153,21 @@ export interface RawPublicationEvent {
   event: string;
 }
 
+/** A publication of a page, in its place. */
+export interface RawPagedEvent extends Omit<RawPublicationEvent, "type"> {
+  type: "paged";
+}
+
+/** The end of a page, behind its publications. */
+export interface RawPageEvent {
+  type: "page";
+  handle: number;
+  epoch: string;
+  head: number;
+  more: boolean;
+}
+
+/** Of a page, too: there is none. */
 export interface RawUnsubscribedEvent {
   type: "unsubscribed";
   handle: number;
@@ -160,6 +175,14 @@ export interface RawUnsubscribedEvent {
   code: string;
   retry: boolean;
 }
+
+/** What the engine tells of a topic, or of a page. */
+export type RawTopicEvent =
+  | RawSubscribedEvent
+  | RawPublicationEvent
+  | RawUnsubscribedEvent
+  | RawPagedEvent
+  | RawPageEvent;
 
 export interface RawClosedEvent {
   type: "closed";

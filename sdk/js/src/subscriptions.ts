@@ -2,14 +2,63 @@
 
 import { closedError, slowConsumerError, subscriptionError } from "./errors.js";
 import { BufferedIterator } from "./iterators.js";
-import type { RawPublicationEvent, RawSubscribedEvent, RawUnsubscribedEvent } from "./raw.js";
+import type { RawTopicEvent } from "./raw.js";
 import { decodePayload } from "./payloads.js";
 import type { Encoded } from "./payloads.js";
 import type { Owner } from "./sends.js";
-import type { CloseInfo, EventMapOf, ReceiveEvent, Subscription, TopicNews } from "./types.js";
+import type { CloseInfo, EventMapOf, ReceiveEvent, SubscribeOptions, Subscription, TopicNews } from "./types.js";
+
+/** What is told of topics under one handle. */
+export interface TopicListener {
+  readonly handle: number;
+  /** The engine tells something; true if that was the last. */
+  told(raw: RawTopicEvent, payload: Encoded | undefined): boolean;
+  /** The client is closed. */
+  close(info: CloseInfo): void;
+}
+
+/** Of whoever listens to topics: the client. */
+export interface TopicHost extends Owner {
+  /** A handle that nobody has. */
+  newHandle(): number;
+  /** Throws if nothing can be begun any more. */
+  check(signal: AbortSignal | undefined): void;
+  /** Has this told what is told under its handle. */
+  listen(listener: TopicListener): void;
+}
+
+/** Begins to follow a topic. */
+export function subscribe<M extends EventMapOf<M>, K extends ReceiveEvent<M>>(
+  host: TopicHost,
+  topic: string,
+  { from, last = 0, signal }: SubscribeOptions,
+): Subscription<M, K> {
+  const offset = from?.offset ?? -1;
+  if (from !== undefined) checkWhole("from.offset", offset, 0);
+  checkWhole("last", last, 0);
+  const subscription = new TopicSubscription<M, K>(host, host.newHandle(), topic, signal);
+  try {
+    host.check(signal);
+  } catch (error) {
+    subscription.fail(error);
+    return subscription;
+  }
+  host.listen(subscription);
+  host.call((raw) => raw.subscribe(subscription.handle, topic, offset, from?.epoch, last));
+  return subscription;
+}
+
+/** Throws unless it is a number of publications, or an offset. */
+export function checkWhole(name: string, value: number, least: number): void {
+  if (!(Number.isSafeInteger(value) && value >= least)) {
+    throw new TypeError(`${name} must be a whole number, ${least} or above`);
+  }
+}
 
 /** One topic of one client. */
-export class TopicSubscription<M extends EventMapOf<M>, K extends ReceiveEvent<M>> implements Subscription<M, K> {
+class TopicSubscription<M extends EventMapOf<M>, K extends ReceiveEvent<M>>
+  implements Subscription<M, K>, TopicListener
+{
   readonly #news = new BufferedIterator<TopicNews<M, K>>(() => this.#stop());
   readonly #onAbort = (): void => {
     this.#news.abort(this.#signal?.reason);
@@ -50,23 +99,27 @@ export class TopicSubscription<M extends EventMapOf<M>, K extends ReceiveEvent<M
     this.#stop();
   }
 
-  subscribed(raw: RawSubscribedEvent): void {
-    const { offset, head, epoch, recovered } = raw;
-    this.#push({ type: "subscribed", offset, head, epoch, recovered });
+  told(raw: RawTopicEvent, payload: Encoded | undefined): boolean {
+    switch (raw.type) {
+      case "subscribed": {
+        const { offset, head, epoch, recovered } = raw;
+        this.#push({ type: "subscribed", offset, head, epoch, recovered });
+        break;
+      }
+      case "publication": {
+        const { offset, event } = raw;
+        this.#push({ type: "publication", event, payload: decodePayload(payload), offset } as TopicNews<M, K>);
+        break;
+      }
+      case "unsubscribed":
+        if (raw.code === "") this.#news.end();
+        else this.#news.fail(subscriptionError(this.topic, this.#owner.stage, raw));
+        this.#release();
+        return true;
+    }
+    return false;
   }
 
-  published(raw: RawPublicationEvent, payload: Encoded | undefined): void {
-    const { offset, event } = raw;
-    this.#push({ type: "publication", event, payload: decodePayload(payload), offset } as TopicNews<M, K>);
-  }
-
-  unsubscribed(raw: RawUnsubscribedEvent): void {
-    if (raw.code === "") this.#news.end();
-    else this.#news.fail(subscriptionError(this.topic, this.#owner.stage, raw));
-    this.#release();
-  }
-
-  /** The client is closed. */
   close(info: CloseInfo): void {
     if (info.code === 1000) this.#news.end();
     else this.#news.fail(closedError(info));

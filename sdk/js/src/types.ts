@@ -88,6 +88,30 @@ export interface Position {
   readonly epoch?: string;
 }
 
+/** Which page of what a topic has had. */
+export interface HistoryOptions {
+  /** How many publications at most, 1 to 256. Default: 50. */
+  limit?: number;
+  /** What the page ends below, such as the oldest publication that is held. Default: the head of the topic. */
+  before?: Position;
+  /** Gives the page up; the promise rejects with its reason. */
+  signal?: AbortSignal;
+}
+
+/** A page of what a topic has had: the newest publications below a place that are kept. */
+export interface HistoryPage<M extends EventMapOf<M> = EventMap, K extends ReceiveEvent<M> = ReceiveEvent<M>> {
+  /** The oldest first. */
+  readonly publications: readonly Publication<M, K>[];
+  /** What the offsets are offsets of. If it is another than was asked for, there are no publications. */
+  readonly epoch: string;
+  /** The last offset of the topic. */
+  readonly head: number;
+  /** Whether anything older is kept. */
+  readonly more: boolean;
+  /** The page before this one, as large as this was to be; null if nothing older is kept. */
+  older(options?: { signal?: AbortSignal }): Promise<HistoryPage<M, K> | null>;
+}
+
 export interface SubscribeOptions {
   /** Default: only what comes from now on. */
   from?: Position;

@@ -298,6 +298,14 @@ clauses! {
         "An application that does not read fails only its own subscription."
     TopicPublish "topic.publish" Must Both Topics
         "A send with `topic` is decided like any other, and then appended once, in the order of ids."
+    HistoryPage "history.page" Must Server Topics
+        "A page has the newest publications below what was asked, in order, complete, and within its bounds."
+    HistoryRefused "history.refused" Must Server Topics
+        "Who may not follow a topic may not read what it has had; refusals are pages with a code."
+    HistoryRequest "history.request" Must Client Topics
+        "Pages are asked for after ready, by increasing numbers, up to 256 publications in each and 16 at a time."
+    HistoryAgain "history.again" Must Client Topics
+        "A page that was not answered is asked for again on the next connection, and comes once and whole."
     TokenEachAttempt "token.each_attempt" Must Client Core
         "The token provider is asked before each attempt."
     TokenReasons "token.reasons" Must Server Core

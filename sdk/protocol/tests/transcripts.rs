@@ -178,7 +178,10 @@ impl Far {
                 }
                 ServerEvent::Send(send) => self.undecided.push_back(send.id),
                 ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } | ServerEvent::FreshToken(_) => {}
-                ServerEvent::Subscribe { .. } | ServerEvent::Unsubscribe { .. } | ServerEvent::TopicRoom { .. } => {}
+                ServerEvent::Subscribe { .. }
+                | ServerEvent::Unsubscribe { .. }
+                | ServerEvent::History { .. }
+                | ServerEvent::TopicRoom { .. } => {}
                 ServerEvent::Closed(ending) => assert_eq!(ending.clause, None, "{}", ending.reason),
             }
         }

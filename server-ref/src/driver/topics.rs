@@ -235,7 +235,7 @@ impl Driver {
         let mut delivered = 0;
         // Of a new epoch something else was read than it begins with.
         for entry in batch.entries.into_iter().filter(|_| !renewed) {
-            let Some(shared) = frame(topic, entry.offset, &entry.record.data) else {
+            let Some(shared) = frame(topic, entry.offset, None, &entry.record.data) else {
                 // No publication, though it has a place: somebody else's log.
                 let (offset, epoch) = (entry.offset, place.epoch.to_string());
                 core.subscribed(topic, Subscribed { offset, head: batch.head, epoch, recovered: false });

@@ -33,8 +33,8 @@ pub(super) fn record(event: &str, payload: &Payload) -> Option<Record> {
     Some(Record::new(data))
 }
 
-/// The frame, for everybody; none if the record is no publication.
-pub(crate) fn frame(topic: &str, offset: u64, data: &Bytes) -> Option<Shared> {
+/// The frame, for everybody, or for the page that `request` asked for; none if the record is no publication.
+pub(crate) fn frame(topic: &str, offset: u64, request: Option<u64>, data: &Bytes) -> Option<Shared> {
     let (length, rest) = data.split_first_chunk::<4>()?;
     let length = u32::from_be_bytes(*length);
     let (members, bytes) = match length & BYTES {
@@ -48,6 +48,7 @@ pub(crate) fn frame(topic: &str, offset: u64, data: &Bytes) -> Option<Shared> {
     let mut start = ObjectWriter::typed("publication");
     start.string("topic", topic);
     start.integer("offset", offset);
+    start.optional_integer("request", request);
     let start = start.finish();
     let mut text = String::with_capacity(start.len() + members.len() + REST);
     text.push_str(&start[..start.len() - 1]);
@@ -73,10 +74,13 @@ mod tests {
         let payload = Payload::parse(r#"{"a": [1, 2.50], "a": null}"#).unwrap();
         let topic = "room/\"seven\"".to_owned();
         let record = record("chat \\ said", &payload).unwrap();
-        let shared = frame(&topic, 118, &record.data).unwrap();
-        let expected = ServerFrame::Publication { topic, offset: 118, event: "chat \\ said".to_owned(), payload };
-        assert_eq!(shared.message, Message::Text(expected.encode().into()));
-        assert_eq!((shared.payload_bytes, shared.size()), (27, expected.encode().len() as u64));
+        for request in [None, Some(7)] {
+            let shared = frame(&topic, 118, request, &record.data).unwrap();
+            let (topic, event, payload) = (topic.clone(), "chat \\ said".to_owned(), payload.clone());
+            let expected = ServerFrame::Publication { topic, offset: 118, request, event, payload };
+            assert_eq!(shared.message, Message::Text(expected.encode().into()));
+            assert_eq!((shared.payload_bytes, shared.size()), (27, expected.encode().len() as u64));
+        }
     }
 
     #[test]
@@ -84,9 +88,9 @@ mod tests {
         for bytes in [&b""[..], b"null", b"\xc3\x28\0"] {
             let payload = Payload::from(bytes.to_vec());
             let record = record("file", &payload).unwrap();
-            let shared = frame("t", 7, &record.data).unwrap();
-            let frame =
-                ServerFrame::Publication { topic: "t".to_owned(), offset: 7, event: "file".to_owned(), payload };
+            let shared = frame("t", 7, Some(3), &record.data).unwrap();
+            let (topic, event) = ("t".to_owned(), "file".to_owned());
+            let frame = ServerFrame::Publication { topic, offset: 7, request: Some(3), event, payload };
             let Wire::Binary(expected) = frame.to_wire() else { panic!("an envelope") };
             assert_eq!((shared.payload_bytes, shared.size()), (bytes.len() as u64, expected.len() as u64));
             assert_eq!(shared.message, Message::Binary(expected.into()));
@@ -96,7 +100,7 @@ mod tests {
     #[test]
     fn what_is_no_publication_makes_no_frame() {
         for data in [&b""[..], b"abc", b"\0\0\0\x01\xff", b"\x80\0\0\x01", b"\x80\0\0\x01\xff\xff"] {
-            assert!(frame("t", 1, &Bytes::copy_from_slice(data)).is_none(), "{data:?}");
+            assert!(frame("t", 1, None, &Bytes::copy_from_slice(data)).is_none(), "{data:?}");
         }
     }
 }

@@ -194,7 +194,7 @@ impl Tail {
         // Of a new epoch something else was read than it begins with.
         for entry in batch.entries.into_iter().filter(|_| !renewed) {
             state.head = entry.offset;
-            match record::frame(&self.topic, entry.offset, &entry.record.data) {
+            match record::frame(&self.topic, entry.offset, None, &entry.record.data) {
                 Some(shared) => {
                     state.bytes += shared.size();
                     state.recent.push_back(shared);

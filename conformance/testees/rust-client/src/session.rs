@@ -7,8 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{FutureExt, Stream, StreamExt};
 use readywire::{
-    Answer, AnswerError, Bytes, Client, Credential, End, Messages, Payload, Position, SendChange, SendChanges,
-    SendState, Sending, States, Subscription, SubscriptionError, TokenReason, TopicEvent, connect,
+    Answer, AnswerError, Bytes, Client, Credential, End, History, HistoryError, Messages, Page, Payload, Position,
+    Publication, SendChange, SendChanges, SendState, Sending, States, Subscription, SubscriptionError, TokenReason,
+    TopicEvent, connect,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ struct Running {
     answers: BTreeMap<u64, (Answer<Payload>, bool)>,
     /// The same for topics.
     topics: BTreeMap<u64, (Subscription, bool)>,
+    pages: BTreeMap<u64, History>,
     requests: BTreeMap<u64, Later<Result<Payload, AnswerError>>>,
 }
 
@@ -66,6 +68,7 @@ impl Running {
             sends: BTreeMap::new(),
             answers: BTreeMap::new(),
             topics: BTreeMap::new(),
+            pages: BTreeMap::new(),
             requests: BTreeMap::new(),
             client,
             reports,
@@ -125,6 +128,17 @@ impl Run for Running {
                 };
                 self.topics.insert(handle, (subscription, order["read"] != false));
             }
+            "history" => {
+                let (topic, limit) = (text(&order["topic"]), order["limit"].as_u64().unwrap_or_default());
+                let page = match order["before"].as_u64() {
+                    Some(offset) => {
+                        let epoch = order["epoch"].as_str().map(str::to_owned);
+                        self.client.history_before(&topic, limit, Position { offset, epoch })
+                    }
+                    None => self.client.history(&topic, limit),
+                };
+                self.pages.insert(handle, page);
+            }
             "unsubscribe" => drop(self.topics.remove(&handle)),
             "read" if order["handle"].is_null() => self.reads = true,
             "read" => {
@@ -176,6 +190,13 @@ impl Run for Running {
         }
         self.answers.retain(|handle, (answer, reads)| !*reads || read(reports, *handle, answer, context));
         self.topics.retain(|handle, (topic, reads)| !*reads || follow(reports, *handle, topic, context));
+        self.pages.retain(|handle, page| match page.poll_unpin(context) {
+            Poll::Ready(page) => {
+                paged(reports, *handle, page);
+                false
+            }
+            Poll::Pending => true,
+        });
         self.requests.retain(|handle, request| match request.poll_unpin(context) {
             Poll::Ready(Ok(payload)) => {
                 reports.tell("answer", told(&payload, json!({ "handle": handle, "end": true, "error": null })));
@@ -219,6 +240,29 @@ impl Run for Running {
                 }
             }
         }
+    }
+}
+
+/// Reports a page, or that there is none.
+fn paged(reports: &Reports, handle: u64, page: Result<Page, HistoryError>) {
+    let Page { publications, epoch, head, more, .. } = match page {
+        Ok(page) => page,
+        Err(HistoryError::Refused { code, retry }) => {
+            return reports.tell("page", json!({ "handle": handle, "code": code, "retry": retry }));
+        }
+        Err(error) => return reports.trouble(&error.to_string()),
+    };
+    let one = |publication: Publication| {
+        let report = json!({ "event": publication.event, "offset": publication.offset });
+        publication.payload::<Payload>().map(|payload| told(&payload, report))
+    };
+    match publications.into_iter().map(one).collect::<Result<Vec<_>, _>>() {
+        Ok(publications) => {
+            let page =
+                json!({ "handle": handle, "publications": publications, "epoch": epoch, "head": head, "more": more });
+            reports.tell("page", page);
+        }
+        Err(error) => reports.trouble(&error.to_string()),
     }
 }
 

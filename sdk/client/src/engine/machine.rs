@@ -3,7 +3,7 @@
 #[cfg(feature = "existing")]
 use readywire_protocol::client::Existing;
 use readywire_protocol::client::{
-    Client, ClientEvent, ClientState, Command, OpeningResult, SendOptions, Start, TokenResult,
+    Client, ClientEvent, ClientState, Command, OpeningResult, Position, SendOptions, Start, TokenResult,
 };
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::error::PeerMisbehaved;
@@ -111,6 +111,10 @@ impl Machine {
 
     pub(super) fn subscribe(&mut self, handle: u64, topic: &str, from: Start) {
         with!(self, client => client.subscribe(handle, topic, from), _ => {});
+    }
+
+    pub(super) fn history(&mut self, handle: u64, topic: &str, limit: u64, before: Option<Position>) {
+        with!(self, client => client.history(handle, topic, limit, before), _ => {});
     }
 
     pub(super) fn cancel(&mut self, now: Instant, handle: u64) {

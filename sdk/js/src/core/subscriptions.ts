@@ -2,8 +2,6 @@ import { ReadywireError } from "../errors.js";
 import { ABSENT } from "./absent.js";
 
 /** In the place of `../subscriptions.js`. */
-export class TopicSubscription {
-  constructor() {
-    throw new ReadywireError("this entry has no topics", ABSENT);
-  }
+export function subscribe(): never {
+  throw new ReadywireError("this entry has no topics", ABSENT);
 }

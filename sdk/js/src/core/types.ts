@@ -4,7 +4,7 @@ import type { ConnectOptions as AllOptions, EventMap, EventMapOf } from "../type
 /** A connection to a server, through as many sockets as it takes: `Client` of "readywire" without topics and carry-over. */
 export type Client<M extends EventMapOf<M> = EventMap> = Omit<
   WholeClient<M>,
-  "subscribe" | "publish" | "openAnswers" | "attach"
+  "subscribe" | "history" | "publish" | "openAnswers" | "attach"
 >;
 
 /** As of "readywire", without what is carried over the reload of a page. */

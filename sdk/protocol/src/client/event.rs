@@ -152,8 +152,46 @@ pub enum ClientEvent {
         /// Whether asking again may help.
         retry: bool,
     },
+    /// A page of what a topic has had, whole, and once for each request.
+    Page(Box<Page>),
+    /// The same, and there is none.
+    PageRefused {
+        /// The request.
+        handle: u64,
+        /// Why, for a program: empty after [`Client::cancel`](super::Client::cancel), the server's code, or one of `too_many`,
+        /// `invalid_topic`, `invalid_limit`, `unsupported`, `subject_changed`, `closed`.
+        code: String,
+        /// Whether asking again may help.
+        retry: bool,
+    },
     /// It is over, exactly once.
     Closed(End),
+}
+
+/// A page of what a topic has had (clause `history.page`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Page {
+    /// The request.
+    pub handle: u64,
+    /// The oldest first.
+    pub publications: Vec<PagedPublication>,
+    /// What the offsets are offsets of.
+    pub epoch: String,
+    /// The last offset of the topic.
+    pub head: u64,
+    /// Whether anything older is kept.
+    pub more: bool,
+}
+
+/// A publication in a page.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PagedPublication {
+    /// Its offset in the topic.
+    pub offset: u64,
+    /// What it is.
+    pub event: String,
+    /// Opaque JSON or bytes.
+    pub payload: Payload,
 }
 
 /// A place in a topic.

@@ -14,8 +14,8 @@ mod session;
 
 pub use carried::Carried;
 pub use event::{
-    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Position, Rejection, SendOptions, Start, StateChange,
-    TokenFailure, TokenResult,
+    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Page, PagedPublication, Position, Rejection,
+    SendOptions, Start, StateChange, TokenFailure, TokenResult,
 };
 pub use existing::{Existing, ExistingServer, OpeningResult, READY_MESSAGE};
 pub use session::Client;

@@ -8,6 +8,7 @@ mod ending;
 mod flush;
 mod former;
 mod handover;
+mod history;
 mod inbound;
 mod readiness;
 mod refresh;
@@ -20,12 +21,12 @@ use super::backoff::Backoff;
 use super::carried::Carried;
 use super::connection::{Connection, Inbound, Received};
 use super::event::{
-    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Position, Rejection, SendOptions, Start, StateChange,
-    TokenResult,
+    AnswerPart, ClientEvent, ClientState, Command, End, Outcome, Page, PagedPublication, Position, Rejection,
+    SendOptions, Start, StateChange, TokenResult,
 };
 use super::outbox::{self, Entries, Entry, Outbox};
 use super::queue::Queue;
-use crate::capability;
+use crate::capability::{self, TOPICS};
 use crate::clause::Clause;
 use crate::close::{self, Class, CloseFrame};
 use crate::config::{ClientConfig, Window};
@@ -41,6 +42,7 @@ use crate::time::{Duration, Instant, earliest};
 use crate::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL, base64url};
 use attempt::{Attempt, Phase};
 use former::{Former, Parting};
+use history::History;
 use topics::Topics;
 
 /// How many connections may end on the oldest undecided send before it is given up (clause `send.three_connections`).
@@ -92,6 +94,7 @@ pub struct Client {
     outbox: Outbox,
     answers: Vec<OpenAnswer>,
     topics: Topics,
+    history: History,
     backoff: Backoff,
     /// How many refreshes were begun; names each.
     refreshes: u64,
@@ -180,6 +183,7 @@ impl Client {
             outbox: Outbox::default(),
             answers: Vec::new(),
             topics: Topics::default(),
+            history: History::default(),
             backoff: Backoff::new(seed),
             refreshes: 0,
             progress_deadline: None,
@@ -253,10 +257,10 @@ impl Client {
         self.carry();
     }
 
-    /// Stops an answer or a subscription. An answer that was not asked for yet is withdrawn; one that was ends with the
-    /// server's own `end`. A subscription ends at once.
+    /// Stops an answer or a subscription, or gives a page up. An answer that was not asked for yet is withdrawn; one that was
+    /// ends with the server's own `end`. A subscription ends at once, and so does the wait for a page.
     pub fn cancel(&mut self, now: Instant, handle: u64) {
-        if self.unsubscribe(handle) {
+        if TOPICS && (self.unsubscribe(handle) || self.forget_page(handle)) {
             return;
         }
         if self.outbox.waiting.iter().any(|entry| entry.handle == handle) {

@@ -42,6 +42,19 @@ pub enum ClientFrame {
         /// The topic.
         topic: String,
     },
+    /// What has a topic had before?
+    History {
+        /// Names the request on its connection.
+        request: u64,
+        /// The topic.
+        topic: String,
+        /// How many publications at most.
+        limit: u64,
+        /// The page ends below this offset; at the head if absent.
+        before: Option<u64>,
+        /// The epoch that the offset belongs to.
+        epoch: Option<String>,
+    },
     /// A fresh token.
     Auth(Auth),
     /// Is anybody there?
@@ -186,6 +199,13 @@ impl ClientFrame {
                     last: fields.optional_integer("last"),
                 },
                 "unsubscribe" => Self::Unsubscribe { topic: fields.string("topic") },
+                "history" => Self::History {
+                    request: fields.integer("request"),
+                    topic: fields.string("topic"),
+                    limit: fields.integer("limit"),
+                    before: fields.optional_integer("before"),
+                    epoch: fields.optional_string("epoch"),
+                },
                 "auth" => Self::Auth(Auth::decode(fields)),
                 "ping" => Self::Ping { nonce: fields.string("nonce") },
                 "pong" => Self::Pong { nonce: fields.string("nonce") },
@@ -224,6 +244,15 @@ impl ClientFrame {
             Self::Unsubscribe { topic } => {
                 let mut writer = ObjectWriter::typed("unsubscribe");
                 writer.string("topic", topic);
+                writer.finish()
+            }
+            Self::History { request, topic, limit, before, epoch } => {
+                let mut writer = ObjectWriter::typed("history");
+                writer.integer("request", *request);
+                writer.string("topic", topic);
+                writer.integer("limit", *limit);
+                writer.optional_integer("before", *before);
+                writer.optional_string("epoch", epoch.as_deref());
                 writer.finish()
             }
             Self::Auth(auth) => {

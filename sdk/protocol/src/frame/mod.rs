@@ -39,6 +39,8 @@ pub const FRAME_NAMES: &[&str] = &[
     "subscribed",
     "unsubscribed",
     "publication",
+    "history",
+    "page",
     "auth",
     "drain",
     "ping",

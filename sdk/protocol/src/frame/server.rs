@@ -53,11 +53,31 @@ pub enum ServerFrame {
         topic: String,
         /// Its offset in the topic.
         offset: u64,
+        /// The page that it belongs to; the subscription if absent.
+        request: Option<u64>,
         /// What it is.
         event: String,
         /// Opaque JSON or bytes.
         #[cfg_attr(feature = "schema", schemars(default = "Payload::null"))]
         payload: Payload,
+    },
+    /// The end of a page, or its refusal.
+    Page {
+        /// What it answers.
+        request: u64,
+        /// The epoch of the topic; absent only in a refusal.
+        epoch: Option<String>,
+        /// The last offset of the topic.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        head: u64,
+        /// Whether anything older is kept.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        more: bool,
+        /// Why it is refused.
+        code: Option<String>,
+        /// Whether asking again may help.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        retry: bool,
     },
     /// News of the token.
     Auth(TokenNews),

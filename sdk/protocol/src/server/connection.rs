@@ -1,5 +1,6 @@
 //! One connection at the server, from the upgrade to its end.
 
+mod history;
 mod inbound;
 mod refresh;
 mod topics;
@@ -16,6 +17,8 @@ use crate::frame::{
 use crate::json::Payload;
 use crate::stage::Stage;
 use crate::time::{Duration, Instant, earliest};
+use history::Pages;
+pub use history::{Gathering, Page};
 use inbound::{hello_in, millis};
 use refresh::TokenInForce;
 use std::collections::VecDeque;
@@ -74,6 +77,19 @@ pub enum ServerEvent {
     Unsubscribe {
         /// The topic.
         topic: String,
+    },
+    /// What has a topic had before? Answer by `page` or `refuse_page`.
+    History {
+        /// Names the request.
+        request: u64,
+        /// The topic.
+        topic: String,
+        /// How many publications at most.
+        limit: u64,
+        /// The page ends below this offset; at the head if `None`.
+        before: Option<u64>,
+        /// Of which epoch; `None` for whichever there is.
+        epoch: Option<String>,
     },
     /// There is room again in the window of a topic.
     TopicRoom {
@@ -176,6 +192,7 @@ pub struct ServerConnection {
     ack: Option<u64>,
     ack_due: Option<Instant>,
     topics: Topics,
+    pages: Pages,
     hello_deadline: Option<Instant>,
     ready_deadline: Option<Instant>,
     token: TokenInForce,
@@ -213,6 +230,7 @@ impl ServerConnection {
             ack: None,
             ack_due: None,
             topics: Topics::default(),
+            pages: Pages::default(),
             hello_deadline: Some(now + config.hello_timeout),
             ready_deadline: Some(now + config.ready_timeout),
             token: TokenInForce::default(),

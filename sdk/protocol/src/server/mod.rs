@@ -7,6 +7,6 @@ mod connection;
 mod session;
 mod sessions;
 
-pub use connection::{Bound, Decision, Ending, ServerConnection, ServerEvent, Subscribed, Transmit};
+pub use connection::{Bound, Decision, Ending, Gathering, Page, ServerConnection, ServerEvent, Subscribed, Transmit};
 pub use session::{InboxRange, Session, SessionRecord};
 pub use sessions::{AppendError, BindError, Binding, Credentials, SecretHash, SessionMessage, Sessions, Take};

@@ -12,6 +12,7 @@ mod answers;
 mod cancel;
 mod carried;
 mod handover;
+mod history;
 mod lost;
 mod outcome;
 mod queue;

@@ -48,7 +48,13 @@ fn unsubscribed(code: Option<&str>) -> ServerFrame {
 }
 
 fn publication(offset: u64) -> ServerFrame {
-    ServerFrame::Publication { topic: "t".to_owned(), offset, event: "e".to_owned(), payload: payload("1") }
+    ServerFrame::Publication {
+        topic: "t".to_owned(),
+        offset,
+        request: None,
+        event: "e".to_owned(),
+        payload: payload("1"),
+    }
 }
 
 fn taken(offset: u64) -> ClientFrame {
@@ -223,7 +229,8 @@ fn half_of_the_bytes_are_told_at_once() {
     near.forget();
     for (offset, bytes) in [(1, 4), (2, 5)] {
         let (topic, event) = ("t".to_owned(), "e".to_owned());
-        let publication = ServerFrame::Publication { topic, offset, event, payload: payload(&"1".repeat(bytes)) };
+        let publication =
+            ServerFrame::Publication { topic, offset, request: None, event, payload: payload(&"1".repeat(bytes)) };
         near.hears(&publication);
     }
     assert_eq!(near.writes(), []);
@@ -237,6 +244,7 @@ fn each_topic_is_told_for_itself() {
     let of = |topic: &str, offset| ServerFrame::Publication {
         topic: topic.to_owned(),
         offset,
+        request: None,
         event: "e".to_owned(),
         payload: payload("1"),
     };

@@ -81,6 +81,9 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
         (string(), of(integer()), of(string()), of(integer()))
             .prop_map(|(topic, offset, epoch, last)| ClientFrame::Subscribe { topic, offset, epoch, last }),
         string().prop_map(|topic| ClientFrame::Unsubscribe { topic }),
+        (integer(), string(), integer(), of(integer()), of(string())).prop_map(
+            |(request, topic, limit, before, epoch)| ClientFrame::History { request, topic, limit, before, epoch }
+        ),
         auth().prop_map(ClientFrame::Auth),
         string().prop_map(|nonce| ClientFrame::Ping { nonce }),
         string().prop_map(|nonce| ClientFrame::Pong { nonce }),
@@ -189,8 +192,18 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
             code,
             retry
         }),
-        (string(), integer(), string(), payload())
-            .prop_map(|(topic, offset, event, payload)| ServerFrame::Publication { topic, offset, event, payload }),
+        (string(), integer(), of(integer()), string(), payload()).prop_map(
+            |(topic, offset, request, event, payload)| ServerFrame::Publication {
+                topic,
+                offset,
+                request,
+                event,
+                payload
+            }
+        ),
+        (integer(), of(string()), integer(), any::<bool>(), of(string()), any::<bool>()).prop_map(
+            |(request, epoch, head, more, code, retry)| ServerFrame::Page { request, epoch, head, more, code, retry }
+        ),
         token_news().prop_map(ServerFrame::Auth),
         (integer(), vec(integer(), 0..4), of(string())).prop_map(|(deadline_ms, reconnect_after_ms, alternate)| {
             ServerFrame::Drain { deadline_ms, reconnect_after_ms, alternate }

@@ -28,8 +28,8 @@ fn with_bytes_client(frame: ClientFrame, bytes: &[u8]) -> ClientFrame {
 fn with_bytes_server(frame: ServerFrame, bytes: &[u8]) -> ServerFrame {
     match frame {
         ServerFrame::Message(message) => ServerFrame::Message(Message { payload: bytes.to_vec().into(), ..message }),
-        ServerFrame::Publication { topic, offset, event, .. } => {
-            ServerFrame::Publication { topic, offset, event, payload: bytes.to_vec().into() }
+        ServerFrame::Publication { topic, offset, request: None, event, .. } => {
+            ServerFrame::Publication { topic, offset, request: None, event, payload: bytes.to_vec().into() }
         }
         other => other,
     }

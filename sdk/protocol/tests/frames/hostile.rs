@@ -226,7 +226,7 @@ proptest! {
 fn hostile_texts_are_of_every_kind() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (mut client, mut server, mut neither, mut clauses) = (0, 0, 0, std::collections::BTreeSet::new());
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         let text = hostile().new_tree(&mut runner).expect("a text").current();
         match (ClientFrame::decode(&text), ServerFrame::decode(&text)) {
             (Ok(_), _) => client += 1,

@@ -84,8 +84,8 @@ proptest! {
         };
         let server = match server {
             ServerFrame::Message(message) => ServerFrame::Message(Message { payload: Payload::null(), ..message }),
-            ServerFrame::Publication { topic, offset, event, .. } => {
-                ServerFrame::Publication { topic, offset, event, payload: Payload::null() }
+            ServerFrame::Publication { topic, offset, request, event, .. } => {
+                ServerFrame::Publication { topic, offset, request, event, payload: Payload::null() }
             }
             other => other,
         };

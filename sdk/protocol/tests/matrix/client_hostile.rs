@@ -67,6 +67,7 @@ fn a_required_field_is_required() {
         (r#"{"type":"subscribed","topic":"t","offset":1,"head":1,"epoch":"e"}"#, "topic offset head epoch"),
         (r#"{"type":"unsubscribed","topic":"t"}"#, "topic"),
         (r#"{"type":"publication","topic":"t","offset":1,"event":"e"}"#, "topic offset event"),
+        (r#"{"type":"page","request":1,"epoch":"e"}"#, "request"),
         (r#"{"type":"auth","error":{"code":"no"}}"#, "code"),
         (r#"{"type":"drain","deadline_ms":1}"#, "deadline_ms"),
         (r#"{"type":"ping","nonce":"7"}"#, "nonce"),

@@ -93,6 +93,7 @@ pub(crate) const FRAMES: &[Row] = &[
     ),
     (r#"{"type":"unsubscribed","topic":"t"}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"publication","topic":"t","offset":1,"event":"e"}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
+    (r#"{"type":"page","request":1,"epoch":"e"}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"auth","expires_in_ms":1000}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"drain","deadline_ms":1000}"#, [ACCEPTED, GATE, GATE, GATE, "-> processing_ready", "-> degraded"]),
     (r#"{"type":"ping","nonce":"7"}"#, ["pong 7"; 6]),
@@ -104,6 +105,7 @@ pub(crate) const FRAMES: &[Row] = &[
     (r#"{"type":"cancel","re":1}"#, [DIRECTION; 6]),
     (r#"{"type":"subscribe","topic":"t"}"#, [DIRECTION; 6]),
     (r#"{"type":"unsubscribe","topic":"t"}"#, [DIRECTION; 6]),
+    (r#"{"type":"history","request":1,"topic":"t","limit":1}"#, [DIRECTION; 6]),
 ];
 
 /// A client at this stage, as the table has it.

@@ -18,6 +18,7 @@ mod client_handover;
 mod client_hostile;
 mod client_stages;
 mod elsewhere;
+mod history;
 mod hostile;
 mod inbox;
 mod keys;

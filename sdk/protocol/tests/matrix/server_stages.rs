@@ -45,6 +45,7 @@ const FRAMES: &[Row] = &[
         [GATE, "", "", "", "unsubscribed t unsupported", "unsubscribed t unsupported"],
     ),
     (r#"{"type":"unsubscribe","topic":"t"}"#, [GATE, "", "", "", "", ""]),
+    (r#"{"type":"history","request":1,"topic":"t","limit":1}"#, [GATE, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"auth","token":"t-2"}"#, [GATE, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"ping","nonce":"7"}"#, ["pong 7"; 6]),
     (r#"{"type":"pong","nonce":"7"}"#, [""; 6]),
@@ -57,6 +58,7 @@ const FRAMES: &[Row] = &[
     (r#"{"type":"subscribed","topic":"t"}"#, [DIRECTION; 6]),
     (r#"{"type":"unsubscribed","topic":"t"}"#, [DIRECTION; 6]),
     (r#"{"type":"publication","topic":"t"}"#, [DIRECTION; 6]),
+    (r#"{"type":"page","request":1}"#, [DIRECTION; 6]),
     (r#"{"type":"drain","deadline_ms":1}"#, [DIRECTION; 6]),
 ];
 
@@ -97,6 +99,7 @@ fn what_came(far: &mut Far) -> Vec<String> {
             ServerEvent::FreshToken(_) => found.push("fresh token".to_owned()),
             ServerEvent::Subscribe { topic, .. } => found.push(format!("subscribe {topic}")),
             ServerEvent::Unsubscribe { topic } => found.push(format!("unsubscribe {topic}")),
+            ServerEvent::History { request, .. } => found.push(format!("history {request}")),
             ServerEvent::TopicRoom { topic } => found.push(format!("room {topic}")),
             ServerEvent::Closed(_) if violated => {}
             ServerEvent::Closed(ending) => found.push(format!("ends with {}", ending.code)),

@@ -18,7 +18,7 @@ fn hello(messages: u64, bytes: u64) -> Hello {
     Hello { window: Some(Window { messages, bytes }), ..hello }
 }
 
-fn at(stage: Stage) -> Far {
+pub(crate) fn at(stage: Stage) -> Far {
     Far::with(config(), stage, hello(3, 100))
 }
 

@@ -290,6 +290,9 @@ impl Cluster {
             }
             ServerEvent::Subscribe { topic, offset, epoch, last } => self.subscribe(peer, topic, offset, epoch, last),
             ServerEvent::Unsubscribe { topic } => drop(peer.follows.remove(&topic)),
+            ServerEvent::History { request, topic, limit, before, epoch } => {
+                self.page(scene, peer, request, &topic, limit, before, epoch);
+            }
             // Delivered when everything is settled.
             ServerEvent::TopicRoom { .. } => self.confirm(peer, owner),
             ServerEvent::Closed(ending) => {

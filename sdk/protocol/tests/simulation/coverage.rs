@@ -72,6 +72,8 @@ sights! {
     TopicRecovered "a topic that went on behind what was held"
     TopicGap "a topic of which something was missing"
     TopicLast "a subscription that began with the latest"
+    Paged "a page of what a topic has had"
+    PagedBackwards "a page below another"
     TopicWindowFull "a topic that waits for the client"
     Refreshed "a token refreshed on a living connection"
     RefreshRefused "a fresh token refused"

@@ -42,6 +42,10 @@ impl Device {
                 scene.watch.following(handle, topic, &from);
                 self.client.subscribe(handle, topic, from);
             }
+            Action::History { handle, topic, limit, before } => {
+                scene.watch.paging(handle, topic, limit, before.as_ref());
+                self.client.history(handle, topic, limit, before);
+            }
             Action::Abandon(handle) => self.client.abandon(now, handle),
             Action::Wake => {
                 scene.watch.woken();

@@ -300,7 +300,10 @@ impl Small {
                 }
                 ServerEvent::Send(send) => self.take(index, &send),
                 ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } | ServerEvent::FreshToken(_) => {}
-                ServerEvent::Subscribe { .. } | ServerEvent::Unsubscribe { .. } | ServerEvent::TopicRoom { .. } => {}
+                ServerEvent::Subscribe { .. }
+                | ServerEvent::Unsubscribe { .. }
+                | ServerEvent::History { .. }
+                | ServerEvent::TopicRoom { .. } => {}
                 ServerEvent::Closed(ending) => {
                     assert!(!(4400..4500).contains(&ending.code), "correct ends break no clause: {ending:?}");
                     if let Some(session) = &line.session {

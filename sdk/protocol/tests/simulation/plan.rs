@@ -1,7 +1,7 @@
 //! What a world is like: drawn from the seed before anything happens.
 
 use crate::random::Random;
-use crate::topics::{SUBSCRIPTIONS, TOPICS};
+use crate::topics::{PAGES, SUBSCRIPTIONS, TOPICS};
 use readywire_protocol::client::{Position, SendOptions, Start};
 use readywire_protocol::config::{ClientConfig, ServerConfig, Window};
 use readywire_protocol::time::{Duration, Instant};
@@ -66,6 +66,7 @@ pub(crate) struct Plan {
 pub(crate) enum Action {
     Send { handle: u64, event: &'static str, padding: usize, options: SendOptions },
     Subscribe { handle: u64, topic: &'static str, from: Start },
+    History { handle: u64, topic: &'static str, limit: u64, before: Option<Position> },
     Cancel(u64),
     Abandon(u64),
     Wake,
@@ -201,6 +202,17 @@ impl Plan {
                 actions.push((millis(at), Action::Subscribe { handle, topic, from }));
                 if random.chance(30) {
                     actions.push((millis(at + random.between(0, 8_000)), Action::Cancel(handle)));
+                }
+            }
+        }
+        if self.topics {
+            for handle in PAGES..PAGES + random.between(0, 6) {
+                let before = random.chance(50).then(|| Position { offset: random.between(0, 12), epoch: None });
+                let (topic, limit) = (*random.pick(&TOPICS), random.between(1, 6));
+                let at = random.between(0, end);
+                actions.push((millis(at), Action::History { handle, topic, limit, before }));
+                if random.chance(10) {
+                    actions.push((millis(at + random.between(0, 200)), Action::Cancel(handle)));
                 }
             }
         }

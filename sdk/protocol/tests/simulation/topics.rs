@@ -5,16 +5,18 @@ use crate::coverage::Sight;
 use crate::peer::Peer;
 use crate::scene::{Parcel, Scene};
 use crate::watch::Watch;
-use readywire_protocol::client::Start;
+use readywire_protocol::client::{Page as ClientPage, Position, Start};
 use readywire_protocol::frame::ServerFrame;
 use readywire_protocol::json::Payload;
-use readywire_protocol::server::Subscribed;
+use readywire_protocol::server::{Page, Subscribed};
 use std::collections::BTreeMap;
 
 /// What can be followed.
 pub(crate) const TOPICS: [&str; 2] = ["room/a", "room/b"];
 /// Handles of subscriptions begin behind those of sends.
 pub(crate) const SUBSCRIPTIONS: u64 = 1_000;
+/// And those of pages behind these.
+pub(crate) const PAGES: u64 = 2_000;
 
 /// The log of one topic. What was trimmed stays here, so that it can be told what is missing.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +87,39 @@ impl Cluster {
         peer.follows.insert(topic, log.epoch);
     }
 
+    /// Answers a request for a page.
+    // As the frame has them.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn page(
+        &mut self,
+        scene: &mut Scene,
+        peer: &mut Peer,
+        request: u64,
+        topic: &str,
+        limit: u64,
+        before: Option<u64>,
+        epoch: Option<String>,
+    ) {
+        let log = self.logs.entry(topic.to_owned()).or_default();
+        let mut gathered = peer.core.gathering(limit);
+        let same = epoch.is_none_or(|epoch| epoch == log.epoch.to_string());
+        let end = before.map_or(log.head(), |before| before.saturating_sub(1).min(log.head()));
+        for offset in (log.trimmed + 1..=end).filter(|_| same) {
+            let payload = Payload::parse(&log.entries[offset as usize - 1]).unwrap_or_else(|_| Payload::null());
+            let (topic, event, bytes) = (topic.to_owned(), "published".to_owned(), payload.size());
+            let publication = ServerFrame::Publication { topic, offset, request: Some(request), event, payload };
+            gathered.push(publication, bytes, false);
+        }
+        let page = Page { epoch: log.epoch.to_string(), head: log.head(), more: false, gathered };
+        // In front of what the core says of the page.
+        Self::transmit(scene, peer);
+        for publication in peer.core.page(request, page) {
+            let text = publication.encode();
+            scene.watch.server_wrote(peer.link, &text);
+            scene.write_to_client(peer.link, Parcel::Text(text));
+        }
+    }
+
     /// Hands over what the topics have, as far as the client's windows have room.
     pub(crate) fn deliver_topics(&mut self, scene: &mut Scene, peer: &mut Peer) {
         for topic in peer.follows.keys().cloned().collect::<Vec<_>>() {
@@ -109,7 +144,8 @@ impl Cluster {
                     break;
                 }
                 let (topic, event) = (topic.clone(), "published".to_owned());
-                let text = ServerFrame::Publication { topic, offset: after + 1, event, payload }.encode();
+                let text =
+                    ServerFrame::Publication { topic, offset: after + 1, request: None, event, payload }.encode();
                 scene.watch.server_wrote(peer.link, &text);
                 scene.write_to_client(peer.link, Parcel::Text(text));
             }
@@ -124,6 +160,8 @@ pub(crate) struct Followed {
     published: BTreeMap<(String, u64), Vec<String>>,
     epochs: BTreeMap<String, u64>,
     subscriptions: BTreeMap<u64, Following>,
+    /// Who waits for a page: of which topic, how large, and below what.
+    pages: BTreeMap<u64, (String, u64, Option<u64>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -212,9 +250,42 @@ impl Watch {
         self.require(!before, "a subscription ends once", || handle.to_string());
     }
 
+    /// The application is about to ask for a page.
+    pub(crate) fn paging(&mut self, handle: u64, topic: &str, limit: u64, before: Option<&Position>) {
+        let before = before.map(|before| before.offset);
+        self.followed.pages.insert(handle, (topic.to_owned(), limit, before));
+    }
+
+    pub(crate) fn paged(&mut self, page: &ClientPage) {
+        let Some((topic, limit, before)) = self.followed.pages.remove(&page.handle) else {
+            return self.require(false, "a page comes once, and to whom asked", || format!("{page:?}"));
+        };
+        let Ok(epoch) = page.epoch.parse() else { return };
+        let published = self.followed.published.get(&(topic, epoch)).cloned().unwrap_or_default();
+        let end = before.map_or(page.head, |before| before.saturating_sub(1).min(page.head));
+        let count = page.publications.len() as u64;
+        let mut next = end - count.min(end);
+        let whole = page.publications.iter().all(|publication| {
+            next += 1;
+            let text = publication.payload.text();
+            publication.offset == next && published.get(next as usize - 1).map(String::as_str) == text
+        });
+        self.require(whole && count <= limit, "a page is whole, in order, and the newest below", || {
+            format!("{limit} below {before:?}: {page:?}")
+        });
+        if count > 0 {
+            self.saw(if before.is_some() { Sight::PagedBackwards } else { Sight::Paged });
+        }
+    }
+
+    pub(crate) fn no_page(&mut self, handle: u64) {
+        let waited = self.followed.pages.remove(&handle).is_some();
+        self.require(waited, "a page is refused once", || handle.to_string());
+    }
+
     /// Whether publications are still to come.
     pub(crate) fn awaits_publications(&self) -> bool {
-        let Followed { published, epochs, subscriptions } = &self.followed;
+        let Followed { published, epochs, subscriptions, .. } = &self.followed;
         subscriptions.values().any(|following| {
             let epoch = epochs.get(&following.topic).copied().unwrap_or_default();
             let head = published.get(&(following.topic.clone(), epoch)).map_or(0, Vec::len);
@@ -227,5 +298,7 @@ impl Watch {
         let open: Vec<u64> =
             self.followed.subscriptions.iter().filter(|(_, one)| !one.over).map(|(handle, _)| *handle).collect();
         self.require(open.is_empty(), "each subscription ends", || format!("{open:?}"));
+        let pages = self.followed.pages.clone();
+        self.require(pages.is_empty(), "each request for a page has its answer", || format!("{pages:?}"));
     }
 }

@@ -333,6 +333,8 @@ impl Watch {
             }
             // Who subscribes behind the end is told so, too.
             ClientEvent::Unsubscribed { handle, .. } => return self.unsubscribed(*handle),
+            ClientEvent::Page(page) => self.paged(page),
+            ClientEvent::PageRefused { handle, .. } => return self.no_page(*handle),
             ClientEvent::Closed(end) => {
                 if self.closing.is_none() {
                     self.saw(Sight::StoppedEarly);

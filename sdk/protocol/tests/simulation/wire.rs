@@ -30,6 +30,7 @@ pub(crate) struct Wire {
     flight: VecDeque<(u64, u64)>,
     first_id: Option<u64>,
     last_id: u64,
+    last_request: u64,
     /// The highest id that the server has read here.
     read_id: u64,
     acked: u64,
@@ -66,6 +67,10 @@ impl Wire {
                     return Err(("no application frame before ready (client)", text.to_owned()));
                 };
                 match other {
+                    ClientFrame::History { request, .. } => {
+                        let last = std::mem::replace(&mut self.last_request, *request);
+                        require(*request > last, "requests for pages strictly increase", || text.to_owned())
+                    }
                     ClientFrame::Send(send) => {
                         require(send.id > self.last_id, "ids strictly increase", || text.to_owned())?;
                         self.last_id = send.id;
@@ -166,7 +171,7 @@ impl Wire {
                 self.published.remove(topic);
                 Ok(())
             }
-            ServerFrame::Publication { topic, offset, payload, .. } => {
+            ServerFrame::Publication { topic, offset, request: None, payload, .. } => {
                 let untaken = self.published.entry(topic.clone()).or_default();
                 let last = untaken.back().map_or(0, |(offset, _)| *offset);
                 untaken.push_back((*offset, payload.size()));
@@ -206,7 +211,7 @@ impl Wire {
             ServerFrame::Ack { id } => self.flight.retain(|(flying, _)| flying > id),
             ServerFrame::Nack(refusal) => self.flight.retain(|(flying, _)| *flying != refusal.id),
             ServerFrame::Message(message) => self.held = self.held.max(message.offset),
-            ServerFrame::Publication { topic, offset, .. } => {
+            ServerFrame::Publication { topic, offset, request: None, .. } => {
                 let held = self.topics.entry(topic.clone()).or_default();
                 *held = (*held).max(*offset);
             }

@@ -29,7 +29,10 @@ impl Client {
             ServerFrame::Drain { reconnect_after_ms, alternate, .. } => {
                 self.drained(now, &reconnect_after_ms, alternate);
             }
-            ServerFrame::Subscribed { .. } | ServerFrame::Unsubscribed { .. } | ServerFrame::Publication { .. } => {
+            ServerFrame::Subscribed { .. }
+            | ServerFrame::Unsubscribed { .. }
+            | ServerFrame::Publication { .. }
+            | ServerFrame::Page { .. } => {
                 return self.topical(now, frame);
             }
             _ => {

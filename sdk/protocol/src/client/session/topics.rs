@@ -115,9 +115,6 @@ impl Client {
 
     /// Stops following; true if anybody did under this handle.
     pub(super) fn unsubscribe(&mut self, handle: u64) -> bool {
-        if !TOPICS {
-            return false;
-        }
         let subscriptions = &mut self.topics.subscriptions;
         let Some(index) = subscriptions.iter().position(|known| known.handle == Some(handle)) else { return false };
         let subscription = &mut subscriptions[index];
@@ -170,6 +167,7 @@ impl Client {
                 Asked::Subscribe | Asked::Stands | Asked::Unsubscribe => {}
             }
         }
+        self.ask_pages();
     }
 
     /// What the server says of topics.
@@ -180,6 +178,13 @@ impl Client {
         if !agreed && !answer {
             return Err(PeerMisbehaved::new(Clause::FrameLevel, "a frame of a level that was not agreed"));
         }
+        let frame = match frame {
+            ServerFrame::Page { .. } => return self.page(frame),
+            ServerFrame::Publication { request: Some(request), offset, event, payload, .. } => {
+                return self.paged(request, PagedPublication { offset, event, payload });
+            }
+            frame => frame,
+        };
         let subscriptions = &mut self.topics.subscriptions;
         let topic = match &frame {
             ServerFrame::Subscribed { topic, .. }
@@ -267,6 +272,7 @@ impl Client {
         if !TOPICS {
             return;
         }
+        self.detach_pages();
         self.topics.deadline = None;
         self.topics.early = false;
         self.topics.subscriptions.retain_mut(|subscription| {
@@ -294,6 +300,7 @@ impl Client {
         for handle in ended {
             self.unsubscribed(handle, code, false);
         }
+        self.end_pages(code);
     }
 
     fn unsubscribed(&mut self, handle: u64, code: &str, retry: bool) {

@@ -38,7 +38,7 @@ impl ServerFrame {
                     error: AnswerError::decode(fields),
                 }),
                 // Of a level that this build does not have: that it came is all that counts (clause `frame.level`).
-                "subscribed" | "unsubscribed" | "publication" if !TOPICS => {
+                "subscribed" | "unsubscribed" | "publication" | "page" if !TOPICS => {
                     Self::Unsubscribed { topic: String::new(), code: None, retry: false }
                 }
                 "auth" if !REFRESH => Self::Auth(TokenNews::default()),
@@ -57,8 +57,17 @@ impl ServerFrame {
                 "publication" => Self::Publication {
                     topic: fields.string("topic"),
                     offset: fields.integer("offset"),
+                    request: fields.optional_integer("request"),
                     event: fields.string("event"),
                     payload: fields.payload("payload"),
+                },
+                "page" => Self::Page {
+                    request: fields.integer("request"),
+                    epoch: fields.optional_string("epoch"),
+                    head: fields.optional_integer("head").unwrap_or(0),
+                    more: fields.flag("more"),
+                    code: fields.optional_string("code"),
+                    retry: fields.flag("retry"),
                 },
                 "auth" => Self::Auth(TokenNews {
                     expires_in_ms: fields.optional_integer("expires_in_ms"),
@@ -121,12 +130,23 @@ impl ServerFrame {
                 writer.flag("retry", *retry);
                 writer.finish()
             }
-            Self::Publication { topic, offset, event, payload } => {
+            Self::Publication { topic, offset, request, event, payload } => {
                 let mut writer = ObjectWriter::typed("publication");
                 writer.string("topic", topic);
                 writer.integer("offset", *offset);
+                writer.optional_integer("request", *request);
                 writer.string("event", event);
                 writer.payload(payload);
+                writer.finish()
+            }
+            Self::Page { request, epoch, head, more, code, retry } => {
+                let mut writer = ObjectWriter::typed("page");
+                writer.integer("request", *request);
+                writer.optional_string("epoch", epoch.as_deref());
+                writer.integer("head", *head);
+                writer.flag("more", *more);
+                writer.optional_string("code", code.as_deref());
+                writer.flag("retry", *retry);
                 writer.finish()
             }
             Self::Auth(news) => {

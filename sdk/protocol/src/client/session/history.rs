@@ -1,0 +1,151 @@
+//! What topics have had before: the pages that the application waits for, each asked for until it has come whole.
+
+use super::topics::is_name;
+use super::*;
+use crate::capability::TOPICS;
+
+/// So many requests are open at a time, and so many publications are in a page (clause `history.request`).
+const MAX_OPEN: usize = 16;
+const MAX_LIMIT: u64 = 256;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct History {
+    questions: Vec<Question>,
+    /// The number of the latest request.
+    requests: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Question {
+    /// Who waits for it; `None` once nobody does, and only the server has still to answer.
+    handle: Option<u64>,
+    topic: String,
+    limit: u64,
+    before: Option<Position>,
+    /// Its number on this connection, once it is written.
+    request: Option<u64>,
+    /// What has come of the page.
+    publications: Vec<PagedPublication>,
+    bytes: u64,
+}
+
+impl Client {
+    /// Asks for a page of what a topic has had: at most `limit` publications, the newest below `before`, or the newest of
+    /// all. It comes as [`ClientEvent::Page`] or [`ClientEvent::PageRefused`] under `handle`, which the caller chooses as
+    /// for [`Client::send`]; [`Client::cancel`] gives it up.
+    pub fn history(&mut self, handle: u64, topic: &str, limit: u64, before: Option<Position>) {
+        let (code, retry) = if !TOPICS {
+            ("unsupported", false)
+        } else if self.current.phase == Phase::Ended || self.closing.is_some() {
+            ("closed", false)
+        } else if !is_name(topic) {
+            ("invalid_topic", false)
+        } else if !(1..=MAX_LIMIT).contains(&limit) {
+            ("invalid_limit", false)
+        } else if self.history.questions.len() >= MAX_OPEN {
+            ("too_many", true)
+        } else {
+            self.history.questions.push(Question {
+                handle: Some(handle),
+                topic: topic.to_owned(),
+                limit,
+                before,
+                request: None,
+                publications: Vec::new(),
+                bytes: 0,
+            });
+            return self.ask_topics();
+        };
+        self.no_page(handle, code, retry);
+    }
+
+    /// Waits for a page no longer; true if anybody did under this handle.
+    pub(super) fn forget_page(&mut self, handle: u64) -> bool {
+        let questions = &mut self.history.questions;
+        let Some(index) = questions.iter().position(|question| question.handle == Some(handle)) else { return false };
+        let question = &mut questions[index];
+        question.handle = None;
+        question.publications.clear();
+        if question.request.is_none() {
+            questions.remove(index);
+        }
+        self.no_page(handle, "", false);
+        true
+    }
+
+    /// Asks a server that is ready, and has topics, for what was not asked on this connection.
+    pub(super) fn ask_pages(&mut self) {
+        let Some(mut ready) = self.current.ready() else { return };
+        let History { questions, requests } = &mut self.history;
+        for question in questions.iter_mut().filter(|question| question.request.is_none()) {
+            *requests += 1;
+            question.request = Some(*requests);
+            let (before, epoch) = match question.before.clone() {
+                Some(before) => (Some(before.offset), before.epoch),
+                None => (None, None),
+            };
+            let (topic, limit) = (question.topic.clone(), question.limit);
+            ready.write(&ClientFrame::History { request: *requests, topic, limit, before, epoch });
+        }
+    }
+
+    /// A publication of a page.
+    pub(super) fn paged(&mut self, request: u64, publication: PagedPublication) -> Result<(), PeerMisbehaved> {
+        let asked = |question: &&mut Question| question.request == Some(request) && question.handle.is_some();
+        let Some(question) = self.history.questions.iter_mut().find(asked) else { return Ok(()) };
+        let offset = publication.offset;
+        let above = question.publications.last().is_none_or(|last| offset > last.offset);
+        let below = question.before.as_ref().is_none_or(|before| offset < before.offset);
+        question.bytes += publication.payload.size();
+        let empty = question.publications.is_empty();
+        let fits = (question.publications.len() as u64) < question.limit && question.bytes <= self.config.window.bytes;
+        if !above || !below || !(empty || fits) {
+            let found = "a page that is out of order, or more than was asked for";
+            return Err(PeerMisbehaved::new(Clause::HistoryPage, found));
+        }
+        question.publications.push(publication);
+        Ok(())
+    }
+
+    /// A page is whole, or refused.
+    pub(super) fn page(&mut self, frame: ServerFrame) -> Result<(), PeerMisbehaved> {
+        let ServerFrame::Page { request, epoch, head, more, code, retry } = frame else { return Ok(()) };
+        let questions = &mut self.history.questions;
+        let Some(index) = questions.iter().position(|question| question.request == Some(request)) else {
+            return Ok(());
+        };
+        let Question { handle, publications, .. } = questions.remove(index);
+        let Some(handle) = handle else { return Ok(()) };
+        match (code, epoch) {
+            (Some(code), _) => self.no_page(handle, &code, retry),
+            (None, Some(epoch)) => {
+                self.events.push(ClientEvent::Page(Box::new(Page { handle, publications, epoch, head, more })));
+            }
+            (None, None) => return Err(PeerMisbehaved::new(Clause::FrameField, "`epoch` is missing in a page")),
+        }
+        Ok(())
+    }
+
+    /// The connection is over: what was half told begins anew on the next (clause `history.again`).
+    pub(super) fn detach_pages(&mut self) {
+        self.history.questions.retain_mut(|question| {
+            question.request = None;
+            question.publications.clear();
+            question.bytes = 0;
+            question.handle.is_some()
+        });
+    }
+
+    /// Ends every wait, and tells why.
+    pub(super) fn end_pages(&mut self, code: &str) {
+        for question in std::mem::take(&mut self.history.questions) {
+            if let Some(handle) = question.handle {
+                self.no_page(handle, code, false);
+            }
+        }
+    }
+
+    fn no_page(&mut self, handle: u64, code: &str, retry: bool) {
+        self.events.push(ClientEvent::PageRefused { handle, code: code.to_owned(), retry });
+    }
+}
