@@ -53,19 +53,19 @@ fn a_request_is_told_and_answered_once() {
 #[test]
 fn the_newest_that_fit_are_in_a_page() {
     // The window of these clients has 100 bytes.
-    let cases: [(&[(u64, u64)], bool, &[u64], &str); 6] = [
-        (&[], false, &[], "1 of 9 false"),
-        (&[(1, 40), (2, 60)], false, &[1, 2], "1 of 9 false"),
-        (&[(1, 40), (2, 60)], true, &[1, 2], "1 of 9 true"),
-        (&[(1, 41), (2, 60)], false, &[2], "1 of 9 true"),
-        (&[(1, 1), (2, 1000)], false, &[2], "1 of 9 true"),
-        (&[(1, 1000), (2, 1)], false, &[2], "1 of 9 true"),
+    let cases = [
+        (vec![], false, vec![], "1 of 9 false"),
+        (vec![(1, 40), (2, 60)], false, vec![1, 2], "1 of 9 false"),
+        (vec![(1, 40), (2, 60)], true, vec![1, 2], "1 of 9 true"),
+        (vec![(1, 41), (2, 60)], false, vec![2], "1 of 9 true"),
+        (vec![(1, 1), (2, 1000)], false, vec![2], "1 of 9 true"),
+        (vec![(1, 1000), (2, 1)], false, vec![2], "1 of 9 true"),
     ];
     for (kept, more, expected, answer) in cases {
         let mut far = at(Stage::ProcessingReady);
         far.hears(&history(1, "t", 256));
         let mut gathered = far.core.gathering(256);
-        for (offset, bytes) in kept {
+        for (offset, bytes) in &kept {
             gathered.push(*offset, *bytes, false);
         }
         assert_eq!(far.core.page(1, page(gathered, more)), expected, "{kept:?}");
