@@ -8,6 +8,7 @@ mod endpoints;
 mod flights;
 mod gate;
 mod gateway;
+mod history;
 mod inspection;
 mod metrics;
 mod monitoring;

@@ -375,7 +375,7 @@ async fn bytes_that_would_be_too_large_are_refused() {
     let config = ServerConfig { max_message_bytes: 1000, ..ServerConfig::default() };
     let server = served(Parts { application: Application::new().with_topics(Open(10)), config, ..parts() }).await;
     let whole = readywire_protocol::frame::envelope(
-        r#"{"type":"publication","topic":"t","offset":18446744073709551615,"event":"file"}"#,
+        r#"{"type":"publication","topic":"t","offset":18446744073709551615,"request":18446744073709551615,"event":"file"}"#,
         b"",
     );
     let most = 1000 - whole.len();

@@ -8,6 +8,7 @@ mod connecting;
 mod cuts;
 mod existing;
 mod handover;
+mod history;
 mod sends;
 mod server;
 #[cfg(feature = "tickets")]

@@ -79,6 +79,11 @@ export async function typed(): Promise<void> {
   for await (const news of client.subscribe<"notification">("notes")) {
     if (news.type === "publication") same<typeof news.payload, { text: string }>(true);
   }
+  const page = await client.history<"notification">("notes", { limit: 10, before: { offset: 7 } });
+  for (const { payload } of page.publications) same<typeof payload, { text: string }>(true);
+  same<Awaited<ReturnType<typeof page.older>>, typeof page | null>(true);
+  // @ts-expect-error: an event that is only sent
+  void client.history<"agent.run">("room/7");
   // @ts-expect-error: an event that is only sent
   client.subscribe<"agent.run">("room/7");
   // @ts-expect-error: a position has an offset

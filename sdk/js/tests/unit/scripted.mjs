@@ -29,6 +29,9 @@ export class ScriptedEngine {
   subscribe(...call) {
     this.calls.push(["subscribe", ...call]);
   }
+  history(...call) {
+    this.calls.push(["history", ...call]);
+  }
   cancel(handle) {
     this.calls.push(["cancel", handle]);
     this.onCancel?.(handle);
@@ -82,6 +85,12 @@ export class ScriptedEngine {
   }
   publication(handle, offset, event, payload) {
     this.report({ type: "publication", handle, offset, event }, payload);
+  }
+  paged(handle, offset, event, payload) {
+    this.report({ type: "paged", handle, offset, event }, payload);
+  }
+  page(handle, more) {
+    this.report({ type: "page", handle, offset: 0, epoch: "e", head: 0, more: false, ...more });
   }
   unsubscribed(handle, code, retry = false) {
     this.report({ type: "unsubscribed", handle, offset: 0, code, retry });
