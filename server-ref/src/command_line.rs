@@ -126,6 +126,7 @@ impl DrainFlags {
             deadline: self.drain_deadline,
             answers: self.drain_answers,
             alternate: self.drain_alternate.clone(),
+            ..DrainOptions::default()
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct DrainOptions {
     pub window: Option<Duration>,
     /// After how long those that are still here are sent away. By default 5 s after the window.
     pub deadline: Option<Duration>,
+    /// How long a client whose session another server has by now may take to leave by itself. By default 1 s.
+    pub leaving: Duration,
     /// How long the work behind answers may go on when all clients are gone. Only a log that outlives this process gives
     /// anybody something of it.
     pub answers: Duration,
@@ -21,7 +23,13 @@ pub struct DrainOptions {
 
 impl Default for DrainOptions {
     fn default() -> Self {
-        Self { window: None, deadline: None, answers: Duration::from_secs(30), alternate: None }
+        Self {
+            window: None,
+            deadline: None,
+            leaving: Duration::from_secs(1),
+            answers: Duration::from_secs(30),
+            alternate: None,
+        }
     }
 }
 

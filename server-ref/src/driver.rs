@@ -2,6 +2,7 @@
 
 pub(crate) mod greeting;
 mod history;
+mod moving;
 mod sends;
 pub(crate) mod tokens;
 mod topics;
@@ -122,6 +123,8 @@ struct Driver {
     /// When the client is told to go, and when it is sent away.
     drain_at: Option<Instant>,
     drained_at: Option<Instant>,
+    /// Whether its session is another's by now, and the client about to leave.
+    has_moved: bool,
     cut: bool,
 }
 
@@ -159,6 +162,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: WebSocket, upgrade: Upgrade) {
         since: Instant::now(),
         drain_at: None,
         drained_at: None,
+        has_moved: false,
         cut: false,
         hub,
     };
@@ -203,6 +207,7 @@ impl Driver {
             if self.core.stage() == Stage::Closed {
                 return;
             }
+            self.let_go().await;
             let waits::Watched { ownership, inbox, release } = waits::split(self.held.as_mut());
             let timer = self.core.poll_timeout().map(|instant| self.hub.moment(instant));
             // What happens now and then comes before what a client can make happen without a pause.
@@ -237,6 +242,7 @@ impl Driver {
                     self.drain();
                 }
                 Wake::DrainTold => self.tell_to_go(),
+                Wake::DrainOver if self.has_moved => self.taken_over(),
                 Wake::DrainOver => {
                     self.drained_at = None;
                     self.core.refuse(close::DRAINING, "the server is going away", None);
@@ -378,6 +384,7 @@ impl Driver {
         }
         if let Err(error) = &done {
             self.log_failed(error);
+            self.let_go().await;
         }
         done.is_ok()
     }
@@ -397,12 +404,18 @@ impl Driver {
                 if let Some(held) = &mut self.held {
                     held.session.fence_off();
                 }
-                self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None);
+                if !self.leaves_by_itself() {
+                    self.taken_over();
+                }
             }
             // Whoever has a session ends it by itself, but for this.
             LogError::Missing => self.core.refuse(close::SLOW_CONSUMER, "the inbox of the session is full", None),
             error => self.core.refuse(close::SERVICE_FAILED, &error.to_string(), None),
         }
+    }
+
+    fn taken_over(&mut self) {
+        self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None);
     }
 
     /// Passes on what waits in the inbox, as far as the client's window and the socket have room.

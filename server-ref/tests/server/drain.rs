@@ -1,6 +1,6 @@
 //! A server that goes away, and what becomes of those it had.
 
-use crate::peer::{Raw, hello_as, parts, resuming, served};
+use crate::peer::{HOUR, Raw, hello_as, parts, resuming, served};
 use crate::web;
 use readywire_server::admin::AdminToken;
 use readywire_server::drain::DrainOptions;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::Message;
 
 const TOKEN: &str = "a token for whoever runs this";
 
@@ -38,6 +39,33 @@ async fn whoever_runs_it_can_let_it_go_and_nobody_else() {
     assert_eq!(stopping.await.unwrap(), Ok(()));
 }
 
+/// Who was told to go leaves by itself: 4013 on the former connection would be there before the next one's `ready`, now and
+/// then, and be a pause (clause `drain.transfer`).
+#[tokio::test]
+async fn who_has_moved_is_let_leave() {
+    let log: Arc<dyn Log> = MemoryLog::new();
+    let drain = DrainOptions { deadline: Some(HOUR), leaving: HOUR, ..DrainOptions::default() };
+    let leaving = served(Parts { log: log.clone(), drain, ..parts() }).await;
+    let staying = served(Parts { log, ..parts() }).await;
+    let (mut former, ready) = Raw::ready(&leaving, &hello_as("alice")).await;
+    let stopping = tokio::spawn(leaving.until(async {}));
+    former.until("drain").await;
+
+    let (mut next, again) = Raw::ready(&staying, &resuming("alice", &ready, 1, 0)).await;
+    assert_eq!(again["session"]["resumed"], true);
+    // What is under way to the former server is not taken, and no reason to send the client away.
+    former.ask(1, "echo", json!("late")).await;
+    former.write(&json!({ "type": "ping", "nonce": "still here" })).await;
+    assert_eq!(former.frame().await, json!({ "type": "pong", "nonce": "still here" }));
+    // Nor is the next server kept waiting for it.
+    next.ask(1, "echo", json!("in time")).await;
+    assert_eq!(next.message(1).await["payload"], "in time");
+    former.write(&json!({ "type": "bye", "code": 4302, "reason": "the next connection is ready" })).await;
+    assert!(matches!(former.next().await, Message::Close(Some(frame)) if u16::from(frame.code) == 4302));
+    next.echoes(2).await;
+    assert_eq!(stopping.await.unwrap(), Ok(()));
+}
+
 /// The client's side of a handover, by hand: the next connection is ready before the former is let go.
 #[tokio::test]
 async fn a_session_is_handed_over_while_both_connections_are_open() {
@@ -55,7 +83,7 @@ async fn a_session_is_handed_over_while_both_connections_are_open() {
 
     let (mut next, again) = Raw::ready(&staying, &resuming("alice", &ready, 1, 2)).await;
     assert_eq!((&again["session"]["resumed"], &again["received"]), (&json!(true), &json!(2)));
-    // What is still on its way to the former server is not taken there.
+    // What is still on its way to the former server is not taken there, and who does not leave is sent away.
     former.ask(3, "echo", json!("late")).await;
     assert_eq!(former.ended().await.code, 4013);
     next.ask(3, "echo", json!("late")).await;

@@ -1,0 +1,27 @@
+//! A client that was told to go, and whose session goes on elsewhere.
+
+use super::Driver;
+use tokio::time::Instant;
+
+impl Driver {
+    /// Whether the client, whose session a later attempt has, leaves by itself: it was told to go, and does as soon as it
+    /// reads `ready` on its next connection. 4013 here could be there before that, and be a pause (clause
+    /// `drain.transfer`). Nothing that it still brings is taken.
+    pub(super) fn leaves_by_itself(&mut self) -> bool {
+        let told = self.drain_at.is_none() && self.behind.is_none() && self.core.stage().is_ready();
+        if let Some(deadline) = self.drained_at.filter(|_| told && !self.has_moved) {
+            self.has_moved = true;
+            self.drained_at = Some(deadline.min(Instant::now() + self.hub.parts.drain.leaving));
+        }
+        self.has_moved
+    }
+
+    /// Leaves its session at once: the next connection waits for that (clause `send.order`).
+    pub(super) async fn let_go(&mut self) {
+        if self.has_moved
+            && let Some(held) = self.held.take()
+        {
+            self.hub.leave(self.owner, held.session, false, self.core.untaken()).await;
+        }
+    }
+}
