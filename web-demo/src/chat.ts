@@ -1,6 +1,12 @@
-import type { Connection, DemoClient } from "./connection";
-import { append, element, explain, part, textField } from "./page";
+import type { Publication, Subscribed } from "readywire";
+import type { Connection, DemoClient, DemoEvents } from "./connection";
+import { append, element, explain, part, prepend, textField } from "./page";
 import type { SendList } from "./sends";
+
+type Said = Publication<DemoEvents, "chat.said">;
+
+/** How many messages the chat begins with, and each look further back brings. */
+const LATEST = 50;
 
 interface Waiting {
   text: string;
@@ -9,13 +15,16 @@ interface Waiting {
 }
 
 /**
- * The chat of a room, which is a topic: who comes late, or back, gets what was said meanwhile. What was typed too early
- * waits here, in order, until the server has taken it.
+ * The chat of a room, which is a topic: who comes late begins with the latest messages, and pages back from there; who
+ * comes back gets what was said meanwhile. What was typed too early waits here, in order, until the server has taken it.
  */
 export class Chat {
   readonly #log = part("chat-log", HTMLElement);
   readonly #waitingList = part("chat-waiting", HTMLOListElement);
+  readonly #older = part("chat-older", HTMLButtonElement);
   #waiting: Waiting[] = [];
+  #client: DemoClient | null = null;
+  #epoch = "";
 
   constructor(
     private readonly connection: Connection,
@@ -30,35 +39,74 @@ export class Chat {
       input.value = "";
       void this.#send(text);
     });
+    this.#older.addEventListener("click", () => void this.#lookBack());
   }
 
-  /** Follows the room from its beginning, through as many connections as this client takes. */
+  get #topic(): string {
+    return `room/${this.room}`;
+  }
+
+  /** Follows the room from its latest messages on, through as many connections as this client takes. */
   async follow(client: DemoClient): Promise<void> {
+    this.#client = client;
     this.#log.replaceChildren();
+    this.#offerOlder(false);
     let stood = false;
     try {
-      for await (const news of client.subscribe<"chat.said">(`room/${this.room}`, { from: { offset: 0 } })) {
-        if (news.type === "publication") this.#said(news.payload);
-        else if (!news.recovered) this.#gap(stood ? "Some messages are missing here." : "Older messages are gone.");
+      for await (const news of client.subscribe<"chat.said">(this.#topic, { last: LATEST })) {
+        if (news.type === "publication") this.#said(news);
+        else this.#stands(news, stood);
         stood = true;
       }
     } catch (failure) {
-      this.#gap(`Nothing more comes: ${explain(failure)}`);
+      append(this.#log, gap(`Nothing more comes: ${explain(failure)}`));
     }
   }
 
-  #gap(text: string): void {
-    append(this.#log, element("p", "gap", text));
+  #stands({ offset, epoch, recovered }: Subscribed, stood: boolean): void {
+    if (!stood) {
+      this.#epoch = epoch;
+      this.#offerOlder(offset > 0);
+    } else if (!recovered) {
+      append(this.#log, gap("Some messages are missing here."));
+      // What is below belongs to another life of the room.
+      if (epoch !== this.#epoch) this.#offerOlder(false);
+    }
   }
 
-  /** A line of the room, one of ours among them. */
-  #said(payload: unknown): void {
+  /** A line that is said now, one of ours among them. */
+  #said({ offset, payload }: Said): void {
     const text = textField(payload, "text");
     const own = this.#waiting.findIndex((waiting) => waiting.text === text);
     if (own >= 0) this.#waiting.splice(own, 1)[0]?.item.remove();
-    const item = element("div", own >= 0 ? "message own" : "message");
-    item.append(element("span", "from", own >= 0 ? "this tab" : textField(payload, "from")), element("span", "text", text));
-    append(this.#log, item);
+    append(this.#log, line(offset, payload, own >= 0));
+  }
+
+  /** Loads the page in front of the oldest line. */
+  async #lookBack(): Promise<void> {
+    const client = this.#client;
+    const oldest = Number(this.#log.querySelector<HTMLElement>("[data-offset]")?.dataset.offset ?? 0);
+    if (client === null || oldest === 0 || this.#older.ariaDisabled === "true") return;
+    this.#older.ariaDisabled = "true";
+    try {
+      const before = { offset: oldest, epoch: this.#epoch };
+      const { publications, more } = await client.history<"chat.said">(this.#topic, { limit: LATEST, before });
+      if (client !== this.#client) return;
+      const lines = publications.map(({ offset, payload }) => line(offset, payload, false));
+      if (!more && (publications[0]?.offset ?? oldest) > 1) lines.unshift(gap("Older messages are gone."));
+      prepend(this.#log, lines);
+      this.#offerOlder(more);
+    } catch (failure) {
+      if (client === this.#client) prepend(this.#log, [gap(`Older messages cannot be read: ${explain(failure)}`)]);
+    } finally {
+      this.#older.ariaDisabled = null;
+    }
+  }
+
+  #offerOlder(there: boolean): void {
+    // Whoever pressed it reads on where it led.
+    if (!there && document.activeElement === this.#older) this.#log.focus();
+    this.#older.hidden = !there;
   }
 
   async #send(text: string): Promise<void> {
@@ -80,4 +128,18 @@ export class Chat {
       note.textContent = `not delivered: ${explain(failure)}`;
     }
   }
+}
+
+function line(offset: number, payload: unknown, own: boolean): HTMLElement {
+  const item = element("div", own ? "message own" : "message");
+  item.dataset.offset = String(offset);
+  item.append(
+    element("span", "from", own ? "this tab" : textField(payload, "from")),
+    element("span", "text", textField(payload, "text")),
+  );
+  return item;
+}
+
+function gap(text: string): HTMLElement {
+  return element("p", "gap", text);
 }

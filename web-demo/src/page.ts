@@ -27,6 +27,13 @@ export function append(log: HTMLElement, entry: HTMLElement, limit = 300): void 
   if (following) log.scrollTop = log.scrollHeight;
 }
 
+/** Puts entries in front of all others, and leaves what the reader sees where it is. */
+export function prepend(log: HTMLElement, entries: readonly HTMLElement[]): void {
+  const below = log.scrollHeight - log.scrollTop;
+  log.prepend(...entries);
+  log.scrollTop = log.scrollHeight - below;
+}
+
 /** A field of a payload, if the payload is an object that has it. */
 export function field(payload: unknown, name: string): unknown {
   return typeof payload === "object" && payload !== null ? (payload as Record<string, unknown>)[name] : undefined;

@@ -57,22 +57,72 @@ test("who comes later, or loads the page again, finds what was said, and nothing
   assert.deepEqual(await said(again), ["one", "two", "three", "four"]);
 });
 
+/** Says lines as fast as a page can, which no person types. */
+async function sayLines(page, from, to) {
+  await page.evaluate(
+    ([from, to]) => {
+      for (let line = from; line <= to; line++) {
+        document.getElementById("chat-text").value = `line ${line}`;
+        document.getElementById("chat-form").requestSubmit();
+      }
+    },
+    [from, to],
+  );
+  await heard(page, `line ${to}`);
+}
+
+const lines = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => `line ${from + index}`);
+const older = (page) => page.getByRole("button", { name: "Older messages" });
+
+test("a room begins with its latest messages, and older ones come when they are asked for", async (t) => {
+  const { page } = await demo.open(t, "alice");
+  await state(page, "processing_ready");
+  assert.equal(await older(page).isVisible(), false, "there are none");
+  await sayLines(page, 1, 120);
+  assert.equal(await older(page).isVisible(), false, "all of them are here");
+
+  const { page: late, wire } = await demo.open(t, "bob");
+  await heard(late, "line 120");
+  assert.deepEqual(await said(late), lines(71, 120));
+  const log = late.locator("#chat-log");
+  await log.evaluate((log) => (log.scrollTop = 0));
+  const top = late.getByText("line 71", { exact: true });
+  const before = await top.boundingBox();
+  await older(late).focus();
+  await late.keyboard.press("Enter");
+  await heard(late, "line 21");
+  assert.deepEqual(await said(late), lines(21, 120));
+  const moved = Math.abs((await top.boundingBox()).y - before.y);
+  assert.ok(moved < 2, `what is read stays where it is, but for rounding: ${moved}`);
+  assert.ok(await older(late).evaluate((button) => button === document.activeElement), "the focus stays");
+
+  // The page is on its way when the connection breaks: it comes once, and whole.
+  await breakIt(late, "Cut the connection");
+  await older(late).click();
+  await heard(late, "line 1");
+  assert.deepEqual(await said(late), lines(1, 120));
+  assert.equal(await older(late).isVisible(), false, "that was the beginning");
+  assert.equal(await late.locator("#chat-log .gap").count(), 0);
+  await wire.until((connections) => connections.length === 2);
+  await sayLines(page, 121, 122);
+  await heard(late, "line 122");
+  assert.deepEqual(await said(late), lines(1, 122));
+});
+
 test("what a room has lost is told where it was", async (t) => {
   const { page } = await demo.open(t, "alice");
   await state(page, "processing_ready");
-  // As fast as a page can, which no person types.
-  await page.evaluate(() => {
-    for (let line = 1; line <= 201; line++) {
-      document.getElementById("chat-text").value = `line ${line}`;
-      document.getElementById("chat-form").requestSubmit();
-    }
-  });
-  await heard(page, "line 201");
+  await sayLines(page, 1, 201);
   assert.equal(await page.locator("#chat-log .gap").count(), 0);
   const { page: late } = await demo.open(t, "bob");
   await heard(late, "line 201");
-  assert.equal((await said(late)).length, 200);
+  for (const first of [102, 52, 2]) {
+    await older(late).click();
+    await heard(late, `line ${first}`);
+  }
+  assert.deepEqual(await said(late), lines(2, 201));
   assert.equal(await late.locator("#chat-log .gap").textContent(), "Older messages are gone.");
+  assert.equal(await older(late).isVisible(), false);
 });
 
 test("a notification reaches one user on every tab, and nobody else", async (t) => {

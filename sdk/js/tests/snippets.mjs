@@ -7,6 +7,8 @@ declare const url: string;
 declare const token: import("readywire").TokenProvider;
 declare const prompt: string;
 declare const payload: unknown;
+declare const oldest: number;
+declare const epoch: string;
 declare const file: File;
 declare const canvasPixels: ImageData;
 declare function fetchToken(): Promise<string>;

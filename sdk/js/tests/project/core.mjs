@@ -9,6 +9,7 @@ const client = await connect(url, { token: async () => token });
 const code = (work) => Promise.resolve().then(work).then(() => null, (error) => error.code);
 const absent = {
   topics: await code(() => client.subscribe("room/1")),
+  history: await code(() => client.history("room/1")),
   publish: await code(() => client.publish("room/1", "chat.said", null)),
   bytes: await code(() => client.send("image.shrink", new Uint8Array(4))),
   carryOver: await code(() => connect(url, { token: async () => token, carryOver: "chat" })),
