@@ -2,23 +2,24 @@
 //! the server what the server's core writes, and neither finds anything wrong with the other.
 
 use readywire_protocol::HELLO_PREFIX;
-use readywire_protocol::client::{Client, ClientEvent, Command, SendOptions, Start};
+use readywire_protocol::client::{Client, ClientEvent, Command, Position, SendOptions, Start};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::config::{ClientConfig, ServerConfig};
 use readywire_protocol::frame::{Auth, ClientFrame, Send, ServerFrame};
-use readywire_protocol::server::{Bound, Decision, ServerConnection, ServerEvent, Subscribed, Transmit};
+use readywire_protocol::server::{Bound, Decision, Page, ServerConnection, ServerEvent, Subscribed, Transmit};
 use readywire_protocol::stage::Stage;
 use readywire_protocol::time::{Duration, Instant};
 use std::collections::VecDeque;
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
-const TITLES: [&str; 10] = [
+const TITLES: [&str; 11] = [
     "Cold start: services are starting",
     "Warm start: one round trip, with the hello in the upgrade",
     "A cut, and the session goes on",
     "A refused send while degraded",
     "A stream, cancelled",
     "Following a topic, over a cut",
+    "A topic with what it has had",
     "A bad token",
     "A fresh token on a living connection",
     "Drain: make before break",
@@ -127,9 +128,14 @@ impl Near {
                     let options = SendOptions { answer, key, topic, ..SendOptions::default() };
                     self.client.send(self.now, self.handles, &send.event, send.payload, options);
                 }
-                ClientFrame::Subscribe { topic, .. } => {
+                ClientFrame::Subscribe { topic, last, .. } => {
                     self.handles += 1;
-                    self.client.subscribe(self.handles, &topic, Start::Now);
+                    self.client.subscribe(self.handles, &topic, last.map_or(Start::Now, Start::Last));
+                }
+                ClientFrame::History { topic, limit, before, epoch, .. } => {
+                    self.handles += 1;
+                    let before = before.map(|offset| Position { offset, epoch });
+                    self.client.history(self.handles, &topic, limit, before);
                 }
                 ClientFrame::Cancel { re } => {
                     let handle = self.sent.iter().find(|(id, _)| *id == re).expect("a send with this id").1;
@@ -235,6 +241,13 @@ impl Far {
             },
             ServerFrame::Subscribed { topic, offset, head, epoch, recovered } => {
                 self.core.subscribed(&topic, Subscribed { offset, head, epoch, recovered });
+            }
+            // The driver writes it, in front of the end of its page.
+            ServerFrame::Publication { request: Some(_), .. } => return,
+            ServerFrame::Page { request, epoch, head, more, .. } => {
+                let epoch = epoch.expect("no refusal is replayed");
+                let gathered = self.core.gathering::<()>(256);
+                assert!(self.core.page(request, Page { epoch, head, more, gathered }).is_empty());
             }
             // The driver writes it, to all that follow.
             ServerFrame::Publication { topic, offset, payload, .. } => {

@@ -283,14 +283,15 @@ impl Watch {
         self.require(waited, "a page is refused once", || handle.to_string());
     }
 
-    /// Whether publications are still to come.
+    /// Whether publications are still to come, or pages.
     pub(crate) fn awaits_publications(&self) -> bool {
-        let Followed { published, epochs, subscriptions, .. } = &self.followed;
-        subscriptions.values().any(|following| {
+        let Followed { published, epochs, subscriptions, pages } = &self.followed;
+        let late = subscriptions.values().any(|following| {
             let epoch = epochs.get(&following.topic).copied().unwrap_or_default();
             let head = published.get(&(following.topic.clone(), epoch)).map_or(0, Vec::len);
             !following.over && following.held != Some((epoch, head as u64))
-        })
+        });
+        late || !pages.is_empty()
     }
 
     /// Everything is over: every subscription, too.
