@@ -3,6 +3,7 @@
 //! A handler starts in the order of its session's ids: what it does before its first real wait is done before the
 //! next one starts. After that it runs by itself, and outlives the connection that asked.
 
+use crate::parts::{BrokenOff, Parts};
 use crate::topics::TopicPolicy;
 use futures::future::BoxFuture;
 use readywire_protocol::frame::AnswerError;
@@ -70,7 +71,6 @@ impl Rejection {
 }
 
 /// One message.
-#[derive(Clone)]
 pub struct Request {
     /// Who sent it.
     pub subject: String,
@@ -82,6 +82,8 @@ pub struct Request {
     pub event: String,
     /// JSON or bytes, as it came.
     pub payload: Payload,
+    /// What follows it, if it opens a stream.
+    pub parts: Parts,
     /// Everybody else.
     pub room: Arc<dyn Room>,
 }
@@ -175,6 +177,13 @@ impl Failure {
     /// The client asked to stop.
     pub fn cancelled() -> Self {
         Self::new("cancelled", "stopped on request")
+    }
+}
+
+/// Whoever stopped knows; if the session is over, nobody is told.
+impl From<BrokenOff> for Failure {
+    fn from(_: BrokenOff) -> Self {
+        Self::cancelled()
     }
 }
 

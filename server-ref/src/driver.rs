@@ -191,6 +191,7 @@ enum Wake {
     Topics(Option<Answered>),
     Page(Read),
     Released,
+    Streams,
     Upstream,
     Inbound(Inbound),
     Inbox,
@@ -208,7 +209,7 @@ impl Driver {
                 return;
             }
             self.let_go().await;
-            let waits::Watched { ownership, inbox, release } = waits::split(self.held.as_mut());
+            let waits::Watched { ownership, inbox, release, streams } = waits::split(self.held.as_mut());
             let timer = self.core.poll_timeout().map(|instant| self.hub.moment(instant));
             // What happens now and then comes before what a client can make happen without a pause.
             let wake = tokio::select! {
@@ -222,6 +223,7 @@ impl Driver {
                 () = waits::at(timer) => Wake::Timer,
                 () = waits::further(self.services.as_mut()) => Wake::Services,
                 () = waits::released(release) => Wake::Released,
+                () = waits::streams(streams) => Wake::Streams,
                 answered = self.topics.woken() => Wake::Topics(answered),
                 read = self.pages.read() => Wake::Page(read),
                 () = upstream::moved(self.behind.as_mut()) => Wake::Upstream,
@@ -258,6 +260,7 @@ impl Driver {
                 Wake::Services => self.progress().await,
                 Wake::Topics(Some(answered)) => self.answered(answered),
                 Wake::Page(read) => self.page_read(read),
+                Wake::Streams => self.streams_moved(),
                 Wake::Released => self.look_for_release().await,
                 Wake::Upstream => self.upstream_moved().await,
                 Wake::Inbound(inbound) => self.read(inbound).await,

@@ -121,7 +121,7 @@ impl Gateway {
         let Some(mut messages) = upstream.messages() else { return };
         let (gateway, hub, address) = (Arc::downgrade(self), hub.clone(), address.clone());
         tokio::spawn(async move {
-            let inbox = SessionInbox { hub: hub.clone(), address: address.clone() };
+            let inbox = SessionInbox { hub: hub.clone(), address: address.clone(), stream: None };
             // The log ends a session by itself when its time is over.
             let mut session = hub.store.watch_inbox(&address).await.ok();
             loop {

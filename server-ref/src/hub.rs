@@ -145,6 +145,8 @@ impl Hub {
         let random = SystemRandom::new();
         let policy = parts.application.policy().cloned();
         parts.config.topics = policy.is_some();
+        // The application behind a gateway has no handlers here.
+        parts.config.has_streams = parts.gateway.is_none();
         let metrics = Metrics::default();
         let published = metrics.publications.clone();
         let topics = Topics::new(parts.log.clone(), policy, parts.config.max_message_bytes, published);
@@ -213,7 +215,7 @@ impl Hub {
         };
         let watches = session.watches().await?;
         if watches.is_some() {
-            self.shared().bound.insert(owner, session.address().names());
+            self.shared().bound.insert(owner, session.names());
         }
         Ok((granted, session, watches))
     }
@@ -222,6 +224,13 @@ impl Hub {
     pub async fn sessions(&self) -> Vec<String> {
         let found = self.store.everyone().await.unwrap_or_default();
         found.into_iter().map(|address| address.id.to_string()).collect()
+    }
+
+    /// Other logs last as long as the session of this connection from now on.
+    pub(crate) fn bound(&self, owner: u64, session: &BoundSession) {
+        if let Some(names) = self.shared().bound.get_mut(&owner) {
+            *names = session.names();
+        }
     }
 
     /// A connection is gone; with `ends`, its session too. `untaken` is the first message that it left untaken.
@@ -289,7 +298,7 @@ impl Hub {
     /// Whether a connection here has this session.
     pub(crate) fn holds(&self, address: &Address) -> bool {
         let names = address.names();
-        self.shared().bound.values().any(|bound| *bound == names)
+        self.shared().bound.values().any(|bound| bound.starts_with(&names))
     }
 
     /// Keeps the sessions that connections here have.

@@ -2,6 +2,7 @@
 
 use crate::application::{Inbox, Undeliverable};
 use crate::hub::Hub;
+use crate::log::Name;
 use crate::sessions::{Address, AppendFailure};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,6 +16,8 @@ pub(crate) struct SessionInbox {
     pub(crate) hub: Arc<Hub>,
     /// Whose it is.
     pub(crate) address: Address,
+    /// The log of the stream that ends together with the answer, if there is one.
+    pub(crate) stream: Option<Name>,
 }
 
 impl Inbox for SessionInbox {
@@ -23,6 +26,11 @@ impl Inbox for SessionInbox {
     fn append(&self, message: SessionMessage) -> BoxFuture<'_, Result<(), Undeliverable>> {
         async move {
             self.hub.fits(&message.event, &message.payload)?;
+            // Before anybody knows that the answer has ended (clause `stream.over`). What cannot be reached is removed together
+            // with its session.
+            if let Some(stream) = self.stream.as_ref().filter(|_| message.end) {
+                let _ = self.hub.parts.log.remove(vec![stream.clone()]).await;
+            }
             let store = &self.hub.store;
             let patience = tokio::time::sleep(self.hub.parts.config.session_ttl);
             tokio::pin!(patience);

@@ -7,10 +7,12 @@
 
 mod bound;
 mod codec;
+mod streams;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use bound::{BoundSession, Left, Taking, Watches};
+pub(crate) use streams::{Part, Resumed, StreamNews, Streams, parts};
 
 use crate::log::{Append, Durability, Head, Holds, Log, LogError, Name, Record};
 use codec::{decode_record, encode_message, encode_record};
@@ -73,6 +75,8 @@ pub(crate) struct Granted {
     pub(crate) refused: Vec<Refusal>,
     /// The last offset that the client holds.
     pub(crate) inbox: u64,
+    /// The streams that are open.
+    pub(crate) streams: Vec<Resumed>,
 }
 
 /// Why a connection gets no session.
@@ -165,14 +169,16 @@ impl SessionStore {
             }
             session.apply(bound);
             self.log.trim(&address.inbox, resume.inbox).await?;
+            let (open, streams) = self.resume_streams(&address, session.received).await?;
             let granted = Granted {
                 resumed: true,
                 received: session.received,
                 refused: session.refused.values().cloned().collect(),
                 inbox: resume.inbox,
+                streams,
             };
             return match BoundSession::new(self.clone(), address, session, head + 1).await {
-                Ok(bound) => Ok(Some((granted, bound))),
+                Ok(bound) => Ok(Some((granted, bound.with_streams(open)))),
                 // It ended right now.
                 Err(LogError::Missing) => Ok(None),
                 Err(error) => Err(error.into()),
@@ -222,7 +228,7 @@ impl SessionStore {
         for (_, fence, head, address) in detached.into_iter().take(too_many) {
             let ended = Append::to(address.session.clone(), vec![record(&SessionRecord::Ended)]);
             match self.log.append(vec![ended.fenced(fence + 1).at_head(head).existing()]).await {
-                Ok(_) => self.log.remove(address.names()).await?,
+                Ok(_) => self.remove(address).await?,
                 // It has come back meanwhile, or is gone.
                 Err(LogError::Moved | LogError::Fenced | LogError::Missing) => {}
                 Err(error) => return Err(error),
@@ -279,7 +285,7 @@ impl SessionStore {
     /// Ends a session whoever has it, since its inbox stays full: what cannot be kept must not be lost unnoticed (clause
     /// `inbox.bounded`).
     pub(crate) async fn end(&self, address: &Address) -> Result<(), LogError> {
-        self.log.remove(address.names()).await
+        self.remove(address).await
     }
 
     /// The sessions of a subject that have an inbox, attached or not.

@@ -9,6 +9,7 @@ use crate::messages::{Messages, SendChanges, States};
 use crate::options::SendOptions;
 use crate::payload::{FromPayload, IntoPayload};
 use crate::sending::{Outcome, Sending};
+use crate::stream::ClientStream;
 use crate::subscription::Subscription;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
@@ -88,7 +89,7 @@ impl Client {
         let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
         let (waiting, outcome) = oneshot::channel();
         self.link.give(Input::Sink(Request::Outcome { handle, outcome: waiting }));
-        self.give(handle, event, payload, options, false);
+        self.give(handle, event, payload, CoreOptions { answer: false, ..options.into() });
         Sending { handle, outcome: Outcome::Awaited(outcome) }
     }
 
@@ -130,6 +131,32 @@ impl Client {
         payload: impl IntoPayload,
         options: SendOptions,
     ) -> Answer<T> {
+        self.ask(event, payload, options, false)
+    }
+
+    /// Sends a message that others follow to the same handler, one after the other and no faster than it reads them, and
+    /// streams the answer: an upload, the sound of a voice, a long list.
+    pub fn open_stream<T: FromPayload>(&self, event: &str, payload: impl IntoPayload) -> ClientStream<T> {
+        self.open_stream_with(event, payload, SendOptions::new())
+    }
+
+    /// As [`Client::open_stream`], with options.
+    pub fn open_stream_with<T: FromPayload>(
+        &self,
+        event: &str,
+        payload: impl IntoPayload,
+        options: SendOptions,
+    ) -> ClientStream<T> {
+        ClientStream::new(self.ask(event, payload, options, true))
+    }
+
+    fn ask<T: FromPayload>(
+        &self,
+        event: &str,
+        payload: impl IntoPayload,
+        options: SendOptions,
+        stream: bool,
+    ) -> Answer<T> {
         let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
         let (mut items, parts) = mpsc::channel(BUFFER);
         let (slow, overflow) = oneshot::channel();
@@ -137,7 +164,7 @@ impl Client {
             Ok(payload) => {
                 let reader = Reader { items, overflow: Some(slow) };
                 self.link.give(Input::Sink(Request::Answer { handle, reader }));
-                self.give(handle, event, payload, options, true);
+                self.give(handle, event, payload, CoreOptions { answer: true, stream, ..options.into() });
             }
             // Nobody else has written to it: there is room.
             Err(error) => drop(items.try_send(Err(AnswerError::Send(error)))),
@@ -227,9 +254,7 @@ impl Client {
         end.await.ok()
     }
 
-    fn give(&self, handle: u64, event: &str, payload: Payload, options: SendOptions, answer: bool) {
-        let SendOptions { fail_fast, expire_after, key, topic } = options;
-        let options = CoreOptions { answer, fail_fast, expire_after, key, topic };
+    fn give(&self, handle: u64, event: &str, payload: Payload, options: CoreOptions) {
         // If the run loop is gone, so is the sink, and whoever waits is told that the client is closed.
         self.link.give(Input::Send { handle, event: event.to_owned(), payload, options });
     }

@@ -43,6 +43,24 @@ pub enum Input<R> {
         /// How to send it.
         options: SendOptions,
     },
+    /// See `Client::write_part`.
+    #[cfg(feature = "streams")]
+    Part {
+        /// Chosen by the caller, never used twice.
+        handle: u64,
+        /// The send that opened the stream.
+        stream: u64,
+        /// The part.
+        payload: Payload,
+    },
+    /// See `Client::end_stream`.
+    #[cfg(feature = "streams")]
+    EndStream {
+        /// Chosen by the caller, never used twice.
+        handle: u64,
+        /// The send that opened the stream.
+        stream: u64,
+    },
     /// See `Client::subscribe`.
     Subscribe {
         /// Chosen by the caller, never used twice.
@@ -267,6 +285,10 @@ impl<S: EventSink> Engine<S> {
                     self.core.send(now, handle, &event, payload, options);
                 }
                 Input::Text { handle, text, options } => self.core.send_text(now, handle, text, &options),
+                #[cfg(feature = "streams")]
+                Input::Part { handle, stream, payload } => self.core.write_part(now, handle, stream, payload),
+                #[cfg(feature = "streams")]
+                Input::EndStream { handle, stream } => self.core.end_stream(now, handle, stream),
                 Input::Subscribe { handle, topic, from } => self.core.subscribe(handle, &topic, from),
                 Input::History { handle, topic, limit, before } => self.core.history(handle, &topic, limit, before),
                 Input::Cancel { handle } => self.core.cancel(now, handle),

@@ -111,7 +111,7 @@ pub enum SendError {
     /// It was not taken, and never will be.
     Refused {
         /// For a program: the server's code, or `queue_full`, `too_large`, `key_too_long`, `subject_changed`,
-        /// `unsupported`, `invalid_topic`, `withdrawn` or `closed`.
+        /// `unsupported`, `invalid_topic`, `stream_over`, `withdrawn` or `closed`.
         code: String,
         /// For a person.
         message: String,

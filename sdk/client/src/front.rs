@@ -18,6 +18,8 @@ pub(crate) const BUFFER: usize = 1024;
 pub(crate) enum Request {
     /// Somebody waits for the outcome of a send.
     Outcome { handle: u64, outcome: oneshot::Sender<Result<Acknowledged, SendError>> },
+    /// Somebody waits until a part of a stream has its place.
+    Place { handle: u64, place: oneshot::Sender<Result<(), SendError>> },
     /// Somebody reads an answer.
     Answer { handle: u64, reader: Reader<Result<AnswerPart, AnswerError>> },
     /// Somebody follows a topic.
@@ -79,6 +81,7 @@ impl Early {
 pub(crate) struct Front {
     state: Arc<RwLock<StateChange>>,
     outcomes: HashMap<u64, oneshot::Sender<Result<Acknowledged, SendError>>>,
+    places: HashMap<u64, oneshot::Sender<Result<(), SendError>>>,
     answers: HashMap<u64, Reader<Result<AnswerPart, AnswerError>>>,
     subscriptions: HashMap<u64, Reader<Result<TopicEvent, SubscriptionError>>>,
     pages: HashMap<u64, oneshot::Sender<Result<Page, HistoryError>>>,
@@ -95,6 +98,7 @@ impl Front {
         Self {
             state,
             outcomes: HashMap::new(),
+            places: HashMap::new(),
             answers: HashMap::new(),
             subscriptions: HashMap::new(),
             pages: HashMap::new(),
@@ -131,6 +135,9 @@ impl Front {
             && let Some(mut answer) = self.answers.remove(&handle)
         {
             answer.push(Err(AnswerError::Send(error.clone())));
+        }
+        if let Some(place) = self.places.remove(&handle) {
+            let _ = place.send(result.clone().map(|_| ()));
         }
         if let Some(waiting) = self.outcomes.remove(&handle) {
             let _ = waiting.send(result);
@@ -181,6 +188,7 @@ impl EventSink for Front {
     fn request(&mut self, request: Request) {
         match request {
             Request::Outcome { handle, outcome } => drop(self.outcomes.insert(handle, outcome)),
+            Request::Place { handle, place } => drop(self.places.insert(handle, place)),
             Request::Answer { handle, reader } => drop(self.answers.insert(handle, reader)),
             Request::Subscription { handle, reader } => drop(self.subscriptions.insert(handle, reader)),
             Request::Page { handle, page } => drop(self.pages.insert(handle, page)),
@@ -215,6 +223,13 @@ impl EventSink for Front {
                 tracing::debug!(handle, id, "in flight");
                 self.sending(handle, || SendState::InFlight { id });
             }
+            ClientEvent::Queued { handle } => {
+                if let Some(place) = self.places.remove(&handle) {
+                    let _ = place.send(Ok(()));
+                }
+            }
+            // Whoever writes next is told.
+            ClientEvent::StreamOver { handle } => tracing::debug!(handle, "stream over"),
             ClientEvent::Held { handle, service } => {
                 tracing::info!(handle, service, "held until the service works");
                 self.sending(handle, || SendState::Held { service: service.clone() });

@@ -63,6 +63,8 @@ pub mod remedy;
 #[cfg(feature = "api")]
 mod sending;
 #[cfg(feature = "api")]
+mod stream;
+#[cfg(feature = "api")]
 mod subscription;
 #[cfg(feature = "tickets")]
 mod tickets;
@@ -83,6 +85,7 @@ pub use self::{
     options::{Options, SendOptions},
     payload::{Bytes, FromPayload, IntoPayload, Payload, PayloadError},
     sending::{Acknowledged, SendChange, SendState, Sending},
+    stream::{ClientStream, StreamWriter},
     subscription::{Publication, Subscription, TopicEvent},
 };
 pub use readywire_protocol::client::{ClientState as State, End, Position, StateChange, TokenFailure};

@@ -3,7 +3,7 @@
 use crate::credential::{Credential, TokenReason};
 use crate::limits::{Limits, limits};
 use crate::transport::{Task, TaskFn};
-use readywire_protocol::client::TokenFailure;
+use readywire_protocol::client::{SendOptions as CoreOptions, TokenFailure};
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -132,5 +132,12 @@ impl SendOptions {
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
+    }
+}
+
+impl From<SendOptions> for CoreOptions {
+    fn from(options: SendOptions) -> Self {
+        let SendOptions { fail_fast, expire_after, key, topic } = options;
+        Self { fail_fast, expire_after, key, topic, ..Self::default() }
     }
 }

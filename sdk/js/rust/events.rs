@@ -176,6 +176,9 @@ impl EventSink for Sink {
                 event.integer("id", id);
                 self.tell(event, None);
             }
+            ClientEvent::Queued { handle } if cfg!(feature = "streams") => {
+                self.tell(sending(handle, "queued"), None);
+            }
             ClientEvent::Held { handle, service } => {
                 let mut event = sending(handle, "held");
                 event.string("service", &service);
@@ -225,8 +228,11 @@ impl EventSink for Sink {
                 self.tell(event, None);
             }
             ClientEvent::Closed(end) => self.closed(&end),
+            // What it means to parts and to the answer is told of these.
+            ClientEvent::StreamOver { .. } => {}
             // Of a capability that this build does not have.
             ClientEvent::Carried(_)
+            | ClientEvent::Queued { .. }
             | ClientEvent::Text(_)
             | ClientEvent::Subscribed { .. }
             | ClientEvent::Publication { .. }

@@ -35,6 +35,7 @@ static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
 const FLAG_ANSWER: u32 = 1;
 const FLAG_FAIL_FAST: u32 = 2;
+const FLAG_STREAM: u32 = 4;
 
 const FLAG_REFRESH: u32 = 1;
 const FLAG_TICKET: u32 = 2;
@@ -119,6 +120,24 @@ impl RawClient {
         self.give(Input::Send { handle: handle as u64, event, payload: payload.into(), options });
     }
 
+    /// A part of the stream that the send `stream` has opened, as JSON text; with `end` nothing but the end.
+    #[cfg(feature = "streams")]
+    pub fn write(&self, handle: f64, stream: f64, payload: &str, end: bool) {
+        let (handle, stream) = (handle as u64, stream as u64);
+        self.give(match Payload::parse(payload) {
+            _ if end => Input::EndStream { handle, stream },
+            Ok(payload) => Input::Part { handle, stream, payload },
+            Err(error) => Input::Sink(Request::Refuse { handle, message: error.found }),
+        });
+    }
+
+    /// As `write`, with bytes in place of JSON.
+    #[cfg(all(feature = "streams", feature = "binary"))]
+    #[wasm_bindgen(js_name = writeBytes)]
+    pub fn write_bytes(&self, handle: f64, stream: f64, payload: Vec<u8>) {
+        self.give(Input::Part { handle: handle as u64, stream: stream as u64, payload: payload.into() });
+    }
+
     /// Answers a `token` event at an existing server: `{"messages": [...]}`.
     #[cfg(feature = "existing")]
     #[wasm_bindgen(js_name = provideOpening)]
@@ -199,6 +218,7 @@ fn send_options(flags: u32, expire_after_ms: f64, key: Option<String>, topic: Op
         expire_after: Some(milliseconds(expire_after_ms)).filter(|age| !age.is_zero()),
         key,
         topic,
+        stream: cfg!(feature = "streams") && flags & FLAG_STREAM != 0,
     }
 }
 

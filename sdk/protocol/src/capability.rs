@@ -10,13 +10,15 @@ pub(crate) const TOPICS: bool = cfg!(feature = "topics");
 pub(crate) const REFRESH: bool = cfg!(feature = "refresh");
 /// The level Binary.
 pub(crate) const BINARY: bool = cfg!(feature = "binary");
+/// The level Streams.
+pub(crate) const STREAMS: bool = cfg!(feature = "streams");
 /// Sessions that outlive their client (clause `session.stored`).
 pub(crate) const CARRY: bool = cfg!(feature = "carry");
 
 /// The levels that the hello lists.
 pub(crate) fn levels() -> Vec<String> {
     let mut levels = vec!["resume".to_owned(), "answers".to_owned()];
-    for (level, built) in [("topics", TOPICS), ("refresh", REFRESH), ("binary", BINARY)] {
+    for (level, built) in [("topics", TOPICS), ("refresh", REFRESH), ("binary", BINARY), ("streams", STREAMS)] {
         if built {
             levels.push(level.to_owned());
         }

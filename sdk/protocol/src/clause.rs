@@ -39,6 +39,8 @@ pub enum Level {
     Refresh,
     /// Binary payloads.
     Binary,
+    /// Sends that follow another one to its handler.
+    Streams,
 }
 
 macro_rules! named {
@@ -56,6 +58,7 @@ named!(Strength { Must "MUST", Should "SHOULD", May "MAY" });
 named!(Side { Client "client", Server "server", Both "both" });
 named!(Level {
     Core "Core", Resume "Resume", Answers "Answers", Topics "Topics", Refresh "Refresh", Binary "Binary",
+    Streams "Streams",
 });
 
 macro_rules! clauses {
@@ -306,6 +309,24 @@ clauses! {
         "Pages are asked for after ready, by increasing numbers, up to 256 publications in each and 16 at a time."
     HistoryAgain "history.again" Must Client Topics
         "A page that was not answered is asked for again on the next connection, and comes once and whole."
+    StreamOf "stream.of" Must Client Streams
+        "A part names a stream that was opened before in this session, and none comes behind its `end`."
+    StreamOrder "stream.order" Must Server Streams
+        "The handler gets each part that was taken once, in the order of the ids, and then the end, or that it broke off."
+    StreamOver "stream.over" Must Server Streams
+        "A part of a stream that is not open is refused with `stream_over`; the connection goes on."
+    StreamBounded "stream.bounded" Must Server Streams
+        "The open streams of a session are bounded; one more is refused, the others go on."
+    StreamStops "stream.stops" Must Client Streams
+        "Nothing is written any more of a stream that is known to be over."
+    StreamWhole "stream.whole" Must Client Streams
+        "A stream that lacks a part is cancelled."
+    StreamWindow "stream.window" Must Client Streams
+        "No more parts of a stream are written and not read than `limits` allow; nothing else waits for them."
+    StreamRead "stream.read" Must Server Streams
+        "`read` tells which parts the handler has read, in time, and again after a resume."
+    StreamOwnPace "stream.own_pace" Must Server Streams
+        "A handler that does not read holds up nothing else."
     TokenEachAttempt "token.each_attempt" Must Client Core
         "The token provider is asked before each attempt."
     TokenReasons "token.reasons" Must Server Core

@@ -18,6 +18,9 @@ impl Default for Window {
     }
 }
 
+/// Parts of one stream that are written and not read, where nobody says otherwise (clause `stream.window`).
+pub(crate) const DEFAULT_STREAM: Window = Window { messages: 64, bytes: 1 << 20 };
+
 /// What a client waits for, keeps and retries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientConfig {
@@ -137,6 +140,14 @@ pub struct ServerConfig {
     pub topics: bool,
     /// Topics that one connection follows.
     pub subscriptions: usize,
+    /// Whether handlers read streams; without, the level is not spoken.
+    pub has_streams: bool,
+    /// Parts of one stream that are written and not read.
+    pub stream: Window,
+    /// Streams of one session that are open.
+    pub streams: usize,
+    /// `read` waits so long for company.
+    pub read_delay: Duration,
 }
 
 impl Default for ServerConfig {
@@ -159,6 +170,10 @@ impl Default for ServerConfig {
             release_wait: Duration::from_secs(2),
             topics: false,
             subscriptions: 256,
+            has_streams: false,
+            stream: DEFAULT_STREAM,
+            streams: 16,
+            read_delay: Duration::from_millis(20),
         }
     }
 }

@@ -67,7 +67,9 @@ fn every_clause_is_defined_exactly_once_and_no_other() {
 #[test]
 fn every_clause_stands_under_its_level() {
     let appendix = section("## Clauses by level");
-    for level in [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary] {
+    for level in
+        [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams]
+    {
         let paragraph =
             appendix.split("\n\n").find(|text| text.trim_start().starts_with(&format!("*{}*:", level.name())));
         let listed = quoted(paragraph.unwrap_or_else(|| panic!("nothing about {}", level.name())));
@@ -289,6 +291,10 @@ fn timers_and_limits_have_the_defaults_of_the_code() {
         release_wait,
         topics: _,
         subscriptions,
+        has_streams: _,
+        stream,
+        streams,
+        read_delay,
     } = ServerConfig::default();
 
     let timers: BTreeMap<_, _> =
@@ -319,6 +325,7 @@ fn timers_and_limits_have_the_defaults_of_the_code() {
         (("server", "session_ttl"), session_ttl),
         (("server", "key_memory"), key_memory),
         (("server", "release_wait"), release_wait),
+        (("server", "read_delay"), read_delay),
     ]);
     assert_eq!(timers, expected);
 
@@ -337,6 +344,8 @@ fn timers_and_limits_have_the_defaults_of_the_code() {
         (("server", "inbox"), both(inbox)),
         (("server", "sessions_per_subject"), vec![sessions_per_subject as u64]),
         (("server", "subscriptions"), vec![subscriptions as u64]),
+        (("server", "stream"), both(stream)),
+        (("server", "streams"), vec![streams as u64]),
     ]);
     assert_eq!(limits, expected);
 }

@@ -5,7 +5,7 @@ use super::{Driver, Held, Levels, Release, Starting};
 use crate::claims::TokenError;
 use crate::log::LogError;
 use crate::service::Progress;
-use crate::sessions::{Moment, Unbound};
+use crate::sessions::{Moment, Resumed, Unbound};
 use readywire_protocol::close;
 use readywire_protocol::frame::{Hello, LostBecause, SessionGrant};
 use readywire_protocol::server::Bound;
@@ -146,6 +146,9 @@ impl Driver {
             impaired: self.impaired.clone(),
             token_expires_in: Credential { claims, token: self.token }.ends_in(),
         });
+        for Resumed { id, unread, read } in granted.streams {
+            self.core.stream_resumed(id, unread, read);
+        }
         self.record.ready(inbox.map(|inbox| (id, inbox)), self.core.levels());
     }
 }

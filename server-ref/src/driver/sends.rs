@@ -2,10 +2,12 @@
 
 use super::Driver;
 use crate::application::{Answer, Handler, Inbox, Rejection, Request, process, start_of};
+use crate::parts::Parts;
 use crate::publish::Publish;
 use crate::session_inbox::{Nowhere, SessionInbox};
 use crate::session_room::SessionRoom;
-use crate::sessions::Taking;
+use crate::sessions::{StreamNews, Taking};
+use crate::stream_log::StreamLog;
 use futures::{FutureExt, poll};
 use readywire_protocol::frame::{Refusal, Send};
 use readywire_protocol::json::INTEGER_END;
@@ -37,14 +39,48 @@ impl Driver {
                 continue;
             }
             match taking {
-                Taking::Again(decision) => self.core.decide(now, send.id, decision),
+                Taking::Again(decision) => {
+                    self.core.decide(now, send.id, decision);
+                    self.has_opened(&send);
+                }
                 Taking::New => {
                     self.core.decide(now, send.id, Decision::Taken);
-                    self.begin(send);
+                    self.has_opened(&send);
+                    // A part goes to the handler of its stream, by the log.
+                    if send.of.is_none() {
+                        self.begin(send);
+                    }
                 }
             }
         }
-        std::mem::take(&mut self.cancels).into_iter().for_each(|re| self.stop(re));
+        for re in std::mem::take(&mut self.cancels) {
+            self.stop(re).await;
+        }
+    }
+
+    /// What is known by now of the stream that a send was to open.
+    fn has_opened(&mut self, send: &Send) {
+        let Some(held) = self.held.as_mut().filter(|_| send.stream) else { return };
+        match held.session.streams().is_open(send.id) {
+            true => self.hub.bound(self.owner, &held.session),
+            // Refused, or over, or answered before under its key.
+            false => self.core.stream_over(send.id),
+        }
+    }
+
+    /// Something may have become of the streams: their handlers read, or have ended.
+    pub(super) fn streams_moved(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        let now = self.hub.now();
+        for news in held.session.streams().look() {
+            match news {
+                StreamNews::Read { stream, id } => self.core.stream_read(now, stream, id),
+                StreamNews::Over { stream } => {
+                    self.core.stream_over(stream);
+                    self.hub.bound(self.owner, &held.session);
+                }
+            }
+        }
     }
 
     /// Whether the session's former connection may still start handlers: what they do comes first (clause `send.order`).
@@ -70,18 +106,25 @@ impl Driver {
     pub(super) async fn cancel(&mut self, re: u64) {
         self.decide().await;
         if !self.sends.iter().any(|send| send.id == re) {
-            self.stop(re);
+            self.stop(re).await;
         } else if !self.cancels.contains(&re) {
             // Once each, so that the client's window bounds them, too.
             self.cancels.push(re);
         }
     }
 
-    fn stop(&mut self, re: u64) {
-        if let Some(held) = &mut self.held
-            && !self.hub.cancel(&held.session.address().id, re)
-        {
+    async fn stop(&mut self, re: u64) {
+        let Some(held) = &mut self.held else { return };
+        if !self.hub.cancel(&held.session.address().id, re) {
             held.session.cancel_elsewhere(re);
+        }
+        match held.session.end_stream(re).await {
+            Ok(true) => {
+                self.core.stream_over(re);
+                self.hub.bound(self.owner, &held.session);
+            }
+            Ok(false) => {}
+            Err(error) => self.log_failed(&error),
         }
     }
 
@@ -91,7 +134,8 @@ impl Driver {
             let refusal = behind.judge(&send);
             return (send, refusal);
         }
-        let Some(claims) = &self.claims else { return (send, None) };
+        // A part goes where its stream goes.
+        let Some(claims) = self.claims.as_ref().filter(|_| send.of.is_none()) else { return (send, None) };
         let handler = self.handler_of(&send);
         let handler = handler.as_ref();
         let needed = handler.and_then(|handler| {
@@ -134,8 +178,12 @@ impl Driver {
         let (hub, address) = (self.hub.clone(), held.session.address().clone());
         let working = hub.working.clone();
         let cancellation = hub.begin_work(&address.id, send.id);
+        let stream = send.stream.then(|| address.stream(send.id));
+        let parts = stream.clone().map_or_else(Parts::default, |stream| {
+            Parts::new(StreamLog::new(hub.parts.log.clone(), stream, hub.parts.config.stream, cancellation.clone()))
+        });
         let inbox: Arc<dyn Inbox> = match self.levels.answers {
-            true => Arc::new(SessionInbox { hub: hub.clone(), address: address.clone() }),
+            true => Arc::new(SessionInbox { hub: hub.clone(), address: address.clone(), stream: stream.clone() }),
             false => Arc::new(Nowhere),
         };
         let room = SessionRoom::new(hub.clone(), held.session.starts());
@@ -147,6 +195,7 @@ impl Driver {
             id: send.id,
             event: send.event,
             payload: send.payload,
+            parts,
             room: Arc::new(room),
         };
         let mut work = async move {

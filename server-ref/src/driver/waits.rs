@@ -4,6 +4,7 @@ use super::{Held, Release, Starting};
 use crate::faults::Strike;
 use crate::log::Head;
 use crate::service::Progress;
+use crate::sessions::Streams;
 use std::future::pending;
 use std::pin::Pin;
 use tokio::sync::{broadcast, watch};
@@ -56,6 +57,7 @@ pub(super) struct Watched<'a> {
     pub(super) ownership: Option<Ownership<'a>>,
     pub(super) inbox: Option<Inbox<'a>>,
     pub(super) release: Option<Awaited<'a>>,
+    pub(super) streams: Option<&'a mut Streams>,
 }
 
 pub(super) fn split(held: Option<&mut Held>) -> Watched<'_> {
@@ -67,6 +69,7 @@ pub(super) fn split(held: Option<&mut Held>) -> Watched<'_> {
         release: release.map(|Release { news, until }| Awaited { head: news, known: session.offset(), until: *until }),
         ownership: Some(Ownership { head: &mut watches.session, fence: session.fence() }),
         inbox: Some(Inbox { head: &mut watches.inbox, delivered: *delivered }),
+        streams: Some(session.streams()),
     }
 }
 
@@ -100,6 +103,14 @@ pub(super) async fn released(awaited: Option<Awaited<'_>>) {
     tokio::select! {
         Ok(_) = head.wait_for(|head| head.offset > known) => {}
         () = tokio::time::sleep_until(until) => {}
+    }
+}
+
+/// Something may have become of the session's streams.
+pub(super) async fn streams(streams: Option<&mut Streams>) {
+    match streams {
+        Some(streams) => streams.moved().await,
+        None => pending().await,
     }
 }
 

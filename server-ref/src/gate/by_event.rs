@@ -2,6 +2,7 @@
 
 use super::{PlainClient, PlainHandler};
 use crate::application::{Answer, Application, Inbox, Request, Undeliverable, process};
+use crate::parts::Parts;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::json::Payload;
@@ -64,6 +65,7 @@ impl PlainHandler for ByEvent {
                 id,
                 event,
                 payload,
+                parts: Parts::default(),
                 room: client.room.clone(),
             };
             process(handler, request, Answer::new(inbox, id, true, CancellationToken::new())).await;

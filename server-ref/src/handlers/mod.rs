@@ -4,6 +4,7 @@ mod agent;
 mod chat;
 mod echo;
 mod notify;
+mod relay;
 mod rooms;
 mod search;
 
@@ -11,6 +12,7 @@ pub use agent::Agent;
 pub use chat::Chat;
 pub use echo::Echo;
 pub use notify::Notify;
+pub use relay::Relay;
 pub use rooms::{Rooms, Say};
 pub use search::{Passage, Search, tokenise};
 
@@ -24,6 +26,7 @@ pub fn application() -> Application {
         .with("chat.say", Say)
         .with("agent.run", Agent::default())
         .with("notify", Notify)
+        .with("relay", Relay)
         .with_topics(Rooms)
 }
 

@@ -1,6 +1,7 @@
 //! A room and an inbox that keep what they are given, for the handlers' tests.
 
 use crate::application::{Answer, Handler, Inbox, Request, Room, Undeliverable, process};
+use crate::parts::Parts;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::json::Payload;
@@ -14,6 +15,7 @@ type Sent = (String, String, String);
 pub(super) struct Recorder {
     parts: Arc<Mutex<Vec<SessionMessage>>>,
     sent: Arc<Mutex<Vec<Sent>>>,
+    incoming: Arc<Mutex<Option<Parts>>>,
     cancel_after: Option<usize>,
     cancellation: CancellationToken,
 }
@@ -24,6 +26,11 @@ impl Recorder {
         Self { cancel_after: Some(parts), ..Self::default() }
     }
 
+    /// Brings these parts behind what it runs next.
+    pub(super) fn bringing(parts: Vec<Payload>) -> Self {
+        Self { incoming: Arc::new(Mutex::new(Some(parts.into()))), ..Self::default() }
+    }
+
     pub(super) async fn run(&self, handler: impl Handler, event: &str, payload: &str) {
         let everything: Arc<Self> = Arc::new(self.clone());
         let request = Request {
@@ -32,6 +39,7 @@ impl Recorder {
             id: 7,
             event: event.to_owned(),
             payload: Payload::parse(payload).unwrap(),
+            parts: self.incoming.lock().unwrap().take().unwrap_or_default(),
             room: everything.clone(),
         };
         process(Arc::new(handler), request, Answer::new(everything, 7, true, self.cancellation.clone())).await;

@@ -1,6 +1,7 @@
 //! A session in the hands of the connection that has it.
 
 use super::codec::{decode_message, decode_record};
+use super::streams::{Batches, Streams};
 use super::{Address, Moment, SessionStore, record};
 use crate::log::{Append, Batch, Head, Holds, LogError, Name, Place, Record, Retention};
 use readywire_protocol::config::Window;
@@ -46,6 +47,8 @@ pub(crate) struct BoundSession {
     unwritten: Vec<SessionRecord>,
     /// What the handlers that were started here did first, as long as it is under way.
     starts: TaskTracker,
+    /// The streams that are open, as far as this connection knows.
+    streams: Streams,
     /// Whether anything was decided here.
     decided: bool,
     /// Whether another has it by now.
@@ -81,8 +84,12 @@ impl BoundSession {
     }
 
     pub(super) fn unkept(store: Arc<SessionStore>, address: Address, session: Session) -> Self {
-        let (unwritten, starts) = (Vec::new(), TaskTracker::new());
-        Self { store, address, session, place: None, unwritten, starts, decided: false, fenced: false }
+        let (unwritten, starts, streams) = (Vec::new(), TaskTracker::new(), Streams::default());
+        Self { store, address, session, place: None, unwritten, starts, streams, decided: false, fenced: false }
+    }
+
+    pub(super) fn with_streams(self, streams: Streams) -> Self {
+        Self { streams, ..self }
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -145,24 +152,75 @@ impl BoundSession {
         self.store.log.read(&self.address.session, u64::MAX, super::NONE).await.map(drop)
     }
 
+    /// The logs of the session that last as long as it does.
+    pub(crate) fn names(&self) -> Vec<Name> {
+        self.address.names().into_iter().chain(self.streams.names()).collect()
+    }
+
+    /// The streams that are open.
+    pub(crate) fn streams(&mut self) -> &mut Streams {
+        &mut self.streams
+    }
+
+    /// Ends a stream, since its answer was cancelled: no part of it is taken any more. Tells whether it was open.
+    pub(crate) async fn end_stream(&mut self, id: u64) -> Result<bool, LogError> {
+        if !self.streams.is_open(id) {
+            return Ok(false);
+        }
+        self.streams.open.retain(|open| open.id != id);
+        self.store.log.remove(vec![self.address.stream(id)]).await.map(|()| true)
+    }
+
+    /// Decides sends, as [`BoundSession::try_take`] does. A stream may end right before its parts are appended: then they are
+    /// judged anew.
+    pub(crate) async fn take(&mut self, sends: &[(Send, Option<Refusal>)]) -> Result<Vec<Taking>, LogError> {
+        if sends.iter().all(|(send, _)| send.of.is_none()) {
+            return self.try_take(sends).await;
+        }
+        loop {
+            let (session, unwritten) = (self.session.clone(), self.unwritten.clone());
+            match self.try_take(sends).await {
+                Err(LogError::Missing) if self.forget_ended().await? => {}
+                done => return done,
+            }
+            (self.session, self.unwritten) = (session, unwritten);
+        }
+    }
+
+    /// Looks for streams that have ended, and tells whether there were any.
+    async fn forget_ended(&mut self) -> Result<bool, LogError> {
+        let there = self.store.streams(&self.address).await?;
+        Ok(self.streams.have_ended(|id| !there.iter().any(|(open, _)| *open == id)))
+    }
+
     /// Decides sends, in one step with `received`: each is taken, or refused with what stands beside it. When this has
     /// failed, nobody may be told anything.
-    pub(crate) async fn take(&mut self, sends: &[(Send, Option<Refusal>)]) -> Result<Vec<Taking>, LogError> {
+    async fn try_take(&mut self, sends: &[(Send, Option<Refusal>)]) -> Result<Vec<Taking>, LogError> {
         let keys = self.keys();
         let mut takings = Vec::with_capacity(sends.len());
         let mut claims: Vec<(usize, Record)> = Vec::new();
         let mut known: Vec<usize> = Vec::new();
         let (mut through, mut refused) = (0, Vec::new());
+        let mut batches = Batches::default();
         for (index, (send, refuse)) in sends.iter().enumerate() {
             if let Some(decision) = self.session.decided(send.id) {
                 takings.push(Taking::Again(decision));
                 continue;
             }
             through = send.id;
+            let refuse = match refuse {
+                Some(refuse) => Some(refuse.clone()),
+                None => batches.judge(send, &self.streams, self.store.config.streams),
+            };
             let claimed = |key: &String| claims.iter().any(|(_, claim)| claim.key.as_deref() == Some(key));
-            let refusal = match (refuse, &send.key) {
+            let refusal = match (&refuse, &send.key) {
                 // The first decision stands, whatever may be wrong now (clause `send.key`).
                 (Some(_), Some(key)) if claimed(key) || self.store.log.find(&keys, key).await?.is_some() => {
+                    known.push(index);
+                    None
+                }
+                // Nothing reads the stream of a send that is not processed.
+                (None, Some(key)) if send.stream && self.store.log.find(&keys, key).await?.is_some() => {
                     known.push(index);
                     None
                 }
@@ -173,6 +231,9 @@ impl BoundSession {
                 }
                 (None, None) => None,
             };
+            if refusal.is_none() && !known.contains(&index) {
+                batches.add(send);
+            }
             let now = refusal.iter().cloned().collect();
             self.session.apply(SessionRecord::Decided { through, refused: now });
             takings.push(match refusal {
@@ -189,12 +250,18 @@ impl BoundSession {
         let (claimants, claims): (Vec<usize>, Vec<Record>) = claims.into_iter().unzip();
         let claims = (!claims.is_empty())
             .then(|| Append::to(keys, claims).holding(Holds::Latest(Retention::of_age(self.store.config.key_memory))));
-        let places = self.write(SessionRecord::Decided { through, refused }, claims).await?;
+        let appends = batches.appends(&self.address);
+        let claimed = claims.is_some();
+        let others = claims.into_iter().chain(appends).collect();
+        let mut appended = self.write(SessionRecord::Decided { through, refused }, others).await?.into_iter();
+        let places = if claimed { appended.next().unwrap_or_default() } else { Vec::new() };
+        batches.done(&self.store, &self.address, &mut self.streams, appended.collect()).await?;
         let taken_before = claimants.into_iter().zip(places).filter(|(_, place)| matches!(place, Place::Known(_)));
         known.extend(taken_before.map(|(index, _)| index));
         for index in known {
             takings[index] = Taking::Again(Decision::Taken);
             let send = &sends[index].0;
+            self.end_stream(send.id).await?;
             if send.answer {
                 let end = Record::new(super::encode_message(&SessionMessage::duplicate(send), Moment::now()));
                 let end = Append::to(self.address.inbox.clone(), vec![end]).existing();
@@ -224,7 +291,7 @@ impl BoundSession {
         let mut records = std::mem::take(&mut self.unwritten);
         let Some(last) = records.pop() else { return Ok(()) };
         self.unwritten = records;
-        self.write(last, None).await.map(drop)
+        self.write(last, Vec::new()).await.map(drop)
     }
 
     /// The messages after `after` that fit into `room`, and when they were appended.
@@ -250,7 +317,7 @@ impl BoundSession {
     /// The connection is gone, and with `ends` the session, too. `untaken` is the first message that it left untaken
     /// (clause `inbox.poisoned`). Tells what is left.
     pub(crate) async fn leave(&mut self, ends: bool, untaken: Option<u64>) -> Result<Left, LogError> {
-        let names = self.address.names();
+        let names = self.names();
         if self.place.is_none() {
             return Ok(Left::Over);
         }
@@ -260,8 +327,8 @@ impl BoundSession {
             let _ = tokio::time::timeout(self.store.config.release_wait, self.starts.wait()).await;
         }
         if ends {
-            return match self.write(SessionRecord::Ended, None).await {
-                Ok(_) => self.store.log.remove(names).await.map(|()| Left::Over),
+            return match self.write(SessionRecord::Ended, Vec::new()).await {
+                Ok(_) => self.store.remove(&self.address).await.map(|()| Left::Over),
                 // Not this connection's to end any more.
                 Err(LogError::Fenced) => Ok(Left::Detached),
                 Err(LogError::Missing) => Ok(Left::Over),
@@ -274,7 +341,7 @@ impl BoundSession {
             self.unwritten.push(happened);
         }
         match self.flush().await {
-            Ok(_) if self.session.over => self.store.log.remove(names).await.map(|()| Left::Poisoned),
+            Ok(_) if self.session.over => self.store.remove(&self.address).await.map(|()| Left::Poisoned),
             Ok(_) => self.store.log.keep(names, self.store.config.session_ttl).await.map(|()| Left::Detached),
             Err(LogError::Fenced) => {
                 let fence = self.session.fence;
@@ -296,9 +363,9 @@ impl BoundSession {
         format!("keys/{}", self.session.subject).into()
     }
 
-    /// Appends what waits and this record, which have been applied, and in the same step the claims of keys; tells what
-    /// became of these.
-    async fn write(&mut self, last: SessionRecord, claims: Option<Append>) -> Result<Vec<Place>, LogError> {
+    /// Appends what waits and this record, which have been applied, and in the same step what goes to other logs; tells where
+    /// that is, for each.
+    async fn write(&mut self, last: SessionRecord, others: Vec<Append>) -> Result<Vec<Vec<Place>>, LogError> {
         let Some(place) = &mut self.place else {
             self.unwritten.clear();
             return Ok(Vec::new());
@@ -315,12 +382,12 @@ impl BoundSession {
         }
         let count = records.len() as u64;
         let own = Append::to(self.address.session.clone(), records).fenced(self.session.fence).existing();
-        let appended = self.store.log.append(std::iter::once(own).chain(claims).collect()).await;
+        let appended = self.store.log.append(std::iter::once(own).chain(others).collect()).await;
         // Of what the log does not answer to, nobody knows.
         self.decided |= matches!(last, SessionRecord::Decided { .. }) && appended != Err(LogError::Fenced);
-        let mut appended = appended?;
-        let claimed = if appended.len() > 1 { appended.pop().map(|appended| appended.places) } else { None };
-        let head = appended.pop().map_or(place.offset + count, |appended| appended.head);
+        let mut appended = appended?.into_iter();
+        let head = appended.next().map_or(place.offset + count, |appended| appended.head);
+        let elsewhere = appended.map(|appended| appended.places).collect();
         let (before, foreign) = (place.offset, head - count - place.offset);
         place.offset = head;
         if whole {
@@ -334,6 +401,6 @@ impl BoundSession {
             let records = entries.iter().filter_map(|entry| decode_record(&entry.record.data));
             records.for_each(|record| self.session.apply(record));
         }
-        Ok(claimed.unwrap_or_default())
+        Ok(elsewhere)
     }
 }

@@ -4,9 +4,20 @@ use super::*;
 use crate::log::memory::MemoryLog;
 use readywire_protocol::frame::Send;
 use readywire_protocol::json::Payload;
+use readywire_protocol::server::Decision;
 
 fn send(id: u64) -> Vec<(Send, Option<Refusal>)> {
-    let send = Send { id, event: "e".to_owned(), payload: Payload::null(), answer: false, key: None, topic: None };
+    let send = Send {
+        id,
+        event: "e".to_owned(),
+        payload: Payload::null(),
+        answer: false,
+        key: None,
+        topic: None,
+        stream: false,
+        of: None,
+        end: false,
+    };
     vec![(send, None)]
 }
 
@@ -94,6 +105,36 @@ async fn who_reads_that_another_has_the_session_writes_nothing_more() {
     third.catch_up().await.unwrap();
     assert!(third.awaits_release(), "the second knows nothing of the first");
     third.take(&send(2)).await.unwrap();
+}
+
+fn in_stream(id: u64, of: Option<u64>) -> (Send, Option<Refusal>) {
+    let (plain, _) = send(id).remove(0);
+    (Send { stream: of.is_none(), answer: of.is_none(), of, ..plain }, None)
+}
+
+/// Between the look at a stream and the append to it, its handler may end; nothing of that is in what is decided.
+#[tokio::test]
+async fn parts_of_a_stream_that_ends_right_now_are_refused_and_all_else_is_taken() {
+    let (mut hands, mut first) = Hands::first().await;
+    first.take(&[in_stream(1, None), in_stream(2, None), in_stream(3, Some(1))]).await.unwrap();
+    let over = first.address().stream(1);
+    hands.store.log.remove(vec![over]).await.unwrap();
+    first.confirm_token();
+    let sends = [in_stream(4, Some(1)), in_stream(5, Some(2)), send(6).remove(0)];
+    let takings = first.take(&sends).await.unwrap();
+    let [Taking::Again(Decision::Refused(refusal)), Taking::New, Taking::New] = &takings[..] else {
+        panic!("{takings:?}");
+    };
+    assert_eq!((refusal.id, refusal.code.as_str(), refusal.retry), (4, "stream_over", false));
+    assert_eq!(first.streams().look(), [StreamNews::Over { stream: 1 }], "which is told in its turn");
+    // As the log has it, too.
+    let mut second = hands.next().await;
+    assert_eq!(second.take(&sends).await.unwrap()[0], Taking::Again(Decision::Refused(refusal.clone())));
+    assert!(!second.streams().is_open(1) && second.streams().is_open(2));
+    // A session that is gone is no stream that is.
+    hands.store.end(second.address()).await.unwrap();
+    assert_eq!(second.take(&[in_stream(7, Some(2))]).await, Err(LogError::Missing));
+    assert_eq!(hands.store.log.list("").await.unwrap(), [] as [Name; 0]);
 }
 
 /// What the whole of a session does not tell is lost with the records before it.

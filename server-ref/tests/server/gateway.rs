@@ -59,6 +59,17 @@ where
 }
 
 #[tokio::test]
+async fn an_application_behind_has_no_streams() {
+    let (running, listener) = gateway(|_| {}).await;
+    let mut hello = hello_as("alice");
+    hello["capabilities"] = json!(["resume", "answers", "streams"]);
+    let mut client = Raw::greet(&running, &hello).await;
+    let mut application = accept(&listener).await;
+    say(&mut application, r#"{"type":"welcome"}"#).await;
+    assert_eq!(client.until("ready").await["capabilities"], json!(["resume", "answers"]));
+}
+
+#[tokio::test]
 async fn ready_is_said_when_the_application_says_so_and_an_ack_when_it_was_written() {
     let (running, listener) = gateway(|target| {
         target.opening = vec![r#"{"type":"init","who":"${subject}"}"#.to_owned()];

@@ -24,6 +24,7 @@ mod sends;
 mod services;
 mod sessions;
 mod silence;
+mod streams;
 mod tokens;
 mod topics;
 mod web;

@@ -109,6 +109,16 @@ impl Machine {
         with!(self, client => client.handle_binary(now, number, message), existing => existing.handle_binary(now, number));
     }
 
+    #[cfg(feature = "streams")]
+    pub(super) fn write_part(&mut self, now: Instant, handle: u64, stream: u64, payload: Payload) {
+        with!(self, client => client.write_part(now, handle, stream, payload), _ => {});
+    }
+
+    #[cfg(feature = "streams")]
+    pub(super) fn end_stream(&mut self, now: Instant, handle: u64, stream: u64) {
+        with!(self, client => client.end_stream(now, handle, stream), _ => {});
+    }
+
     pub(super) fn subscribe(&mut self, handle: u64, topic: &str, from: Start) {
         with!(self, client => client.subscribe(handle, topic, from), _ => {});
     }

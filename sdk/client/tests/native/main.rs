@@ -11,6 +11,7 @@ mod handover;
 mod history;
 mod sends;
 mod server;
+mod streams;
 #[cfg(feature = "tickets")]
 mod tickets;
 mod tokens;

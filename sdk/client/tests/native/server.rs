@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 /// Far beyond what any step takes: a test that gets here has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -72,10 +73,39 @@ impl Handler for Count {
     }
 }
 
+/// Records the parts of a stream, each as soon as it is permitted to read one, and answers how many there were.
+struct Gather {
+    record: Record,
+    permits: Arc<Semaphore>,
+}
+
+impl Handler for Gather {
+    fn handle<'a>(&'a self, mut request: Request, answer: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>> {
+        async move {
+            let mut count = 0u64;
+            loop {
+                self.permits.acquire().await.unwrap().forget();
+                let Some(part) = request.parts.next().await else { break };
+                let part = part?;
+                let text = part.text().map_or_else(|| format!("{} bytes", part.size()), str::to_owned);
+                if text == r#""enough""# {
+                    break;
+                }
+                self.record.0.lock().unwrap().push(text);
+                count += 1;
+            }
+            answer.end("gathered", &count).await
+        }
+        .boxed()
+    }
+}
+
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) hub: Arc<Hub>,
     pub(crate) record: Record,
+    /// What `gather` may read.
+    pub(crate) permits: Arc<Semaphore>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -93,6 +123,7 @@ impl TestServer {
     pub(crate) async fn with(config: ServerConfig) -> Self {
         let faults = Arc::new(Faults::default());
         let record = Record::default();
+        let permits = Arc::new(Semaphore::new(0));
         let service: Arc<dyn Service> =
             DelayService::new("search", Duration::ZERO, &faults).within(config.ready_timeout).wired();
         let hub = Hub::new(Parts {
@@ -100,6 +131,7 @@ impl TestServer {
             config,
             application: handlers::application()
                 .with("record", record.clone())
+                .with("gather", Gather { record: record.clone(), permits: permits.clone() })
                 .with("needy", Needy(record.clone()))
                 .with("count", Count { pace: None })
                 .with("count.slowly", Count { pace: Some(Duration::from_millis(10)) }),
@@ -112,7 +144,7 @@ impl TestServer {
         let service: IntoMakeServiceWithConnectInfo<_, SocketAddr> =
             http::router(hub.clone(), true, None, None).into_make_service_with_connect_info();
         let serving = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Self { address, hub, record, serving }
+        Self { address, hub, record, permits, serving }
     }
 
     pub(crate) fn url(&self) -> String {

@@ -2,7 +2,7 @@
 
 use super::queue::Queue;
 use super::refresh::Refresh;
-use crate::capability::{BINARY, REFRESH, TOPICS};
+use crate::capability::{BINARY, REFRESH, STREAMS, TOPICS};
 use crate::clause::Clause;
 use crate::config::ClientConfig;
 use crate::error::PeerMisbehaved;
@@ -46,6 +46,7 @@ pub(super) struct Connection {
     refresh: Option<Refresh>,
     binary: bool,
     topics: bool,
+    streams: bool,
     silence: Option<Duration>,
     last_heard: Instant,
     stage_deadline: Option<Instant>,
@@ -67,6 +68,8 @@ pub(super) struct ReadyConnection<'a> {
     pub(super) binary: bool,
     /// Whether the server has topics.
     pub(super) topics: bool,
+    /// Whether its handlers read streams.
+    pub(super) streams: bool,
 }
 
 impl ReadyConnection<'_> {
@@ -99,6 +102,7 @@ impl Connection {
             refresh: None,
             binary: false,
             topics: false,
+            streams: false,
             silence: None,
             last_heard: now,
             stage_deadline: Some(now + config.stage_timeout),
@@ -111,7 +115,8 @@ impl Connection {
     pub(super) fn ready(&mut self) -> Option<ReadyConnection<'_>> {
         let limits = self.limits.filter(|_| self.stage.is_ready())?;
         let (resume, answers, topics, binary) = (self.resume, self.answers, self.topics, self.binary);
-        Some(ReadyConnection { transmits: &mut self.transmits, limits, resume, answers, topics, binary })
+        let streams = self.streams;
+        Some(ReadyConnection { transmits: &mut self.transmits, limits, resume, answers, topics, binary, streams })
     }
 
     /// Fresh tokens, if that was agreed on.
@@ -241,6 +246,7 @@ impl Connection {
         self.refresh = (REFRESH && listed("refresh")).then(Refresh::default);
         self.binary = binary;
         self.topics = topics;
+        self.streams = STREAMS && answers && listed("streams");
         if !resume {
             // Fields of a level that was not agreed on are ignored (clause `frame.level`).
             ready.session = None;

@@ -90,6 +90,16 @@ pub enum ClientEvent {
         /// Its id on the wire.
         id: u64,
     },
+    /// A part of a stream has its place: the next may be given.
+    Queued {
+        /// The part.
+        handle: u64,
+    },
+    /// Nothing can be written to a stream any more, for whatever cause; exactly once (clause `stream.stops`).
+    StreamOver {
+        /// The send that opened it.
+        handle: u64,
+    },
     /// A send was refused since a service does not work: it waits for that service, and is written anew by itself (clause
     /// `nack.held`).
     Held {
@@ -339,7 +349,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rejection {
     /// For a program: the server's code, or one of `queue_full`, `not_ready`, `too_large`, `unsupported`,
-    /// `key_too_long`, `subject_changed`, `invalid_topic`, `withdrawn`, `closed`.
+    /// `key_too_long`, `subject_changed`, `invalid_topic`, `stream_over`, `stream_full`, `withdrawn`, `closed`.
     pub code: String,
     /// For a person.
     pub message: String,
@@ -370,6 +380,8 @@ pub struct SendOptions {
     pub key: Option<String>,
     /// The topic to publish to (clause `topic.publish`).
     pub topic: Option<String>,
+    /// Opens a stream, for [`Client::write_part`](super::Client::write_part), and asks for an answer.
+    pub stream: bool,
 }
 
 /// Why there is no token.

@@ -1,6 +1,7 @@
 //! Sends: those written and not decided, in the order of their ids, and those waiting, first in first out.
 
 use super::event::Rejection;
+use super::session::InStream;
 use crate::config::Window;
 use crate::json::Payload;
 use crate::time::{Instant, earliest};
@@ -26,6 +27,9 @@ pub(super) struct Entry {
     pub(super) key: Option<String>,
     /// The topic that it is published to.
     pub(super) topic: Option<String>,
+    pub(super) in_stream: InStream,
+    /// The id of the send that opened its stream, as it was written; 0 before.
+    pub(super) of: u64,
     pub(super) expires: Instant,
     /// Connections that ended while it was the oldest without a decision.
     pub(super) losses: u32,
@@ -46,6 +50,31 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// A send that nothing is asked of.
+    pub(super) fn new(handle: u64, event: &str, payload: Payload, in_stream: InStream, expires: Instant) -> Box<Self> {
+        Box::new(Self {
+            handle,
+            id: 0,
+            event: event.to_owned(),
+            payload,
+            answer: false,
+            fail_fast: false,
+            key: None,
+            topic: None,
+            in_stream,
+            of: 0,
+            expires,
+            losses: 0,
+            on_wire: false,
+            held: None,
+            not_before: None,
+            refusal: None,
+            uncertain: false,
+            reoffers: 0,
+            given_up: false,
+        })
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.payload.size()
     }
@@ -141,7 +170,7 @@ impl Outbox {
         let mut expired = Entries::new();
         let mut index = 0;
         while let Some(entry) = self.waiting.get(index) {
-            if entry.expires <= now {
+            if entry.expires <= now && entry.in_stream.of().is_none() {
                 expired.extend(take(&mut self.waiting, index));
             } else {
                 index += 1;
@@ -152,6 +181,8 @@ impl Outbox {
 
     /// When the time of a waiting send is over, or one that was refused may be offered anew.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.iter().filter_map(|entry| earliest(entry.not_before, Some(entry.expires))).min()
+        // A part has no age of its own (clause `stream.whole`).
+        let aging = self.waiting.iter().filter(|entry| entry.in_stream.of().is_none());
+        aging.filter_map(|entry| earliest(entry.not_before, Some(entry.expires))).min()
     }
 }

@@ -12,9 +12,11 @@ mod history;
 mod inbound;
 mod readiness;
 mod refresh;
+mod streams;
 mod topics;
 
 pub(super) use announcing::announce;
+pub(super) use streams::InStream;
 
 use super::address;
 use super::backoff::Backoff;
@@ -32,8 +34,8 @@ use crate::close::{self, Class, CloseFrame};
 use crate::config::{ClientConfig, Window};
 use crate::error::PeerMisbehaved;
 use crate::frame::{
-    self, AnswerError, Auth, Bye, ClientFrame, Hello, Message, Ready, Refusal, Resume, ServerFrame, SessionGrant,
-    TokenNews, Wire,
+    self, AnswerError, Auth, Bye, ClientFrame, Hello, Limits, Message, Ready, Refusal, Resume, ServerFrame,
+    SessionGrant, TokenNews, Wire,
 };
 use crate::json::Payload;
 use crate::stage::Stage;
@@ -43,6 +45,7 @@ use crate::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL, base64url};
 use attempt::{Attempt, Phase};
 use former::{Former, Parting};
 use history::History;
+use streams::Streams;
 use topics::Topics;
 
 /// How many connections may end on the oldest undecided send before it is given up (clause `send.three_connections`).
@@ -95,6 +98,7 @@ pub struct Client {
     answers: Vec<OpenAnswer>,
     topics: Topics,
     history: History,
+    streams: Streams,
     backoff: Backoff,
     /// How many refreshes were begun; names each.
     refreshes: u64,
@@ -184,6 +188,7 @@ impl Client {
             answers: Vec::new(),
             topics: Topics::default(),
             history: History::default(),
+            streams: Streams::default(),
             backoff: Backoff::new(seed),
             refreshes: 0,
             progress_deadline: None,
@@ -218,8 +223,8 @@ impl Client {
             Some(Rejection::local("not_ready", &message, true))
         } else if options.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
             Some(Rejection::local("key_too_long", "a key has 64 bytes at most", false))
-        } else if !capability::TOPICS && options.topic.is_some() {
-            Some(Rejection::local("unsupported", "this client was built without topics", false))
+        } else if (!capability::TOPICS && options.topic.is_some()) || (!capability::STREAMS && options.stream) {
+            Some(Rejection::local("unsupported", "this client was built without it", false))
         } else if options.topic.as_ref().is_some_and(|topic| !topics::is_name(topic)) {
             Some(Rejection::local("invalid_topic", "the name of a topic has 1 to 256 bytes", false))
         } else if !self.outbox.has_room(self.config.queue, bytes) {
@@ -231,28 +236,23 @@ impl Client {
             self.events.push(ClientEvent::Settled { handle, outcome: Outcome::Refused(refusal) });
             return;
         }
-        if options.answer {
+        // Only the end of its answer tells when a stream is over.
+        let opens = capability::STREAMS && options.stream;
+        let answer = options.answer || opens;
+        if answer {
             self.answers.push(OpenAnswer { handle, id: 0, cancelled: false });
         }
-        self.outbox.waiting.push(Box::new(Entry {
-            handle,
-            id: 0,
-            event: event.to_owned(),
-            payload,
-            answer: options.answer,
-            fail_fast: options.fail_fast,
-            key: options.key,
-            topic: options.topic,
-            expires: now + age,
-            losses: 0,
-            on_wire: false,
-            held: None,
-            not_before: None,
-            refusal: None,
-            uncertain: false,
-            reoffers: 0,
-            given_up: false,
-        }));
+        let mut in_stream = InStream::No;
+        if opens {
+            in_stream = InStream::Opens;
+            self.streams.begin(handle);
+        }
+        let mut entry = Entry::new(handle, event, payload, in_stream, now + age);
+        entry.answer = answer;
+        entry.fail_fast = options.fail_fast;
+        entry.key = options.key;
+        entry.topic = options.topic;
+        self.outbox.waiting.push(entry);
         self.flush(now);
         self.carry();
     }
@@ -276,6 +276,7 @@ impl Client {
         if let Some(mut ready) = self.current.ready().filter(|ready| ready.answers && re > 0) {
             ready.write(&ClientFrame::Cancel { re });
         }
+        self.tend_streams();
     }
 
     /// Gives a send up: withdrawn if it was never written, unknown if it was (clause `send.one_outcome`).

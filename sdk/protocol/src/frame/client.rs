@@ -2,6 +2,7 @@
 
 use super::Bye;
 use super::fields::{self, Fields};
+use crate::capability::STREAMS;
 use crate::config::Window;
 use crate::error::PeerMisbehaved;
 use crate::json::{ObjectWriter, Payload};
@@ -162,6 +163,55 @@ pub struct Send {
     pub key: Option<String>,
     /// The topic to publish to.
     pub topic: Option<String>,
+    /// Whether it opens a stream.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub stream: bool,
+    /// The send that opened the stream which this is a part of.
+    pub of: Option<u64>,
+    /// Whether it ends that stream.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub end: bool,
+}
+
+impl Send {
+    fn decode(fields: &Fields<'_, '_>) -> Self {
+        let (stream, of, end) = (fields.flag("stream"), fields.optional_integer("of"), fields.flag("end"));
+        Self {
+            id: fields.integer("id"),
+            event: fields.string("event"),
+            payload: fields.payload("payload"),
+            answer: fields.flag("answer"),
+            key: fields.optional_string("key"),
+            topic: fields.optional_string("topic"),
+            // What belongs to a stream opens none, and what belongs to none ends none.
+            stream: stream && of.is_none(),
+            of,
+            end: end && of.is_some(),
+        }
+    }
+}
+
+/// What a send is to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    /// Nothing.
+    Alone,
+    /// It opens one.
+    Opens,
+    /// It is a part of the one that this send opened.
+    Part(u64),
+    /// It ends that one.
+    Ends(u64),
+}
+
+impl Role {
+    /// The stream that it belongs to, if another send opened that.
+    pub(crate) fn of(self) -> Option<u64> {
+        match self {
+            Self::Part(of) | Self::Ends(of) => Some(of),
+            Self::Alone | Self::Opens => None,
+        }
+    }
 }
 
 impl ClientFrame {
@@ -182,14 +232,7 @@ impl ClientFrame {
         fields::read(text, enveloped, |name, fields| {
             Some(match name {
                 "hello" => Self::Hello(Box::new(Hello::decode(fields))),
-                "send" => Self::Send(Send {
-                    id: fields.integer("id"),
-                    event: fields.string("event"),
-                    payload: fields.payload("payload"),
-                    answer: fields.flag("answer"),
-                    key: fields.optional_string("key"),
-                    topic: fields.optional_string("topic"),
-                }),
+                "send" => Self::Send(Send::decode(fields)),
                 "taken" => Self::Taken { offset: fields.integer("offset"), topic: fields.optional_string("topic") },
                 "cancel" => Self::Cancel { re: fields.integer("re") },
                 "subscribe" => Self::Subscribe {
@@ -219,8 +262,14 @@ impl ClientFrame {
     pub fn encode(&self) -> String {
         match self {
             Self::Hello(hello) => hello.encode(),
-            Self::Send(Send { id, event, payload, answer, key, topic }) => {
-                send(*id, event, payload, *answer, key.as_deref(), topic.as_deref())
+            Self::Send(Send { id, event, payload, answer, key, topic, stream, of, end }) => {
+                let role = match *of {
+                    Some(of) if *end => Role::Ends(of),
+                    Some(of) => Role::Part(of),
+                    None if *stream => Role::Opens,
+                    None => Role::Alone,
+                };
+                send(*id, event, payload, *answer, key.as_deref(), topic.as_deref(), role)
             }
             Self::Taken { offset, topic } => {
                 let mut writer = ObjectWriter::typed("taken");
@@ -275,6 +324,7 @@ pub(crate) fn send(
     answer: bool,
     key: Option<&str>,
     topic: Option<&str>,
+    role: Role,
 ) -> String {
     let mut writer = ObjectWriter::typed("send");
     writer.integer("id", id);
@@ -282,6 +332,11 @@ pub(crate) fn send(
     writer.flag("answer", answer);
     writer.optional_string("key", key);
     writer.optional_string("topic", topic);
+    if STREAMS {
+        writer.flag("stream", role == Role::Opens);
+        writer.optional_integer("of", role.of());
+        writer.flag("end", matches!(role, Role::Ends(_)));
+    }
     writer.payload(payload);
     writer.finish()
 }

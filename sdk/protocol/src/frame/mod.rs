@@ -9,8 +9,8 @@ mod fields;
 mod server;
 
 pub use binary::{Wire, envelope, envelope_text};
-pub(crate) use client::send;
 pub use client::{Auth, ClientFrame, Hello, Resume, Send};
+pub(crate) use client::{Role, send};
 pub use server::{
     AnswerError, Heartbeat, Limits, LostBecause, Message, Ready, Refusal, ServerFrame, SessionGrant, StageNews,
     TokenNews,
@@ -41,6 +41,7 @@ pub const FRAME_NAMES: &[&str] = &[
     "publication",
     "history",
     "page",
+    "read",
     "auth",
     "drain",
     "ping",

@@ -79,6 +79,13 @@ pub enum ServerFrame {
         #[cfg_attr(feature = "schema", schemars(default))]
         retry: bool,
     },
+    /// The handler of a stream has read so far.
+    Read {
+        /// The send that opened the stream.
+        re: u64,
+        /// Every part up to and including it was read, or refused.
+        id: u64,
+    },
     /// News of the token.
     Auth(TokenNews),
     /// The server is going away.
@@ -167,7 +174,7 @@ struct Expiry {
 }
 
 /// What a server takes at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Limits {
     /// The largest message, in bytes.
@@ -176,6 +183,10 @@ pub struct Limits {
     pub max_in_flight: u64,
     /// Bytes of their payloads.
     pub max_in_flight_bytes: u64,
+    /// Parts of one stream that are written and not read.
+    pub stream_messages: Option<u64>,
+    /// Bytes of their payloads.
+    pub stream_bytes: Option<u64>,
 }
 
 /// When a server pings, and when silence means that it is gone.

@@ -3,6 +3,7 @@
 mod history;
 mod inbound;
 mod refresh;
+mod streams;
 mod topics;
 
 use crate::HELLO_PREFIX;
@@ -22,6 +23,7 @@ pub use history::{Gathering, Page};
 use inbound::{hello_in, millis};
 use refresh::TokenInForce;
 use std::collections::VecDeque;
+use streams::Streams;
 pub use topics::Subscribed;
 use topics::Topics;
 
@@ -118,14 +120,22 @@ pub struct Ending {
 /// The longest key of a send (clause `send.key`).
 const MAX_KEY_BYTES: usize = 64;
 
-/// The levels beyond Core that this end speaks, and what each stands on. Topics stand on an application that has some.
-const LEVELS: [(&str, Option<&str>); 5] =
-    [(RESUME, None), (ANSWERS, Some(RESUME)), (TOPICS, None), (REFRESH, None), (BINARY, None)];
+/// The levels beyond Core that this end speaks, and what each stands on. Topics stand on an application that has some,
+/// and so do streams.
+const LEVELS: [(&str, Option<&str>); 6] = [
+    (RESUME, None),
+    (ANSWERS, Some(RESUME)),
+    (TOPICS, None),
+    (REFRESH, None),
+    (BINARY, None),
+    (STREAMS, Some(ANSWERS)),
+];
 const RESUME: &str = "resume";
 const ANSWERS: &str = "answers";
 const TOPICS: &str = "topics";
 const REFRESH: &str = "refresh";
 const BINARY: &str = "binary";
+const STREAMS: &str = "streams";
 
 /// What became of a send.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -158,6 +168,8 @@ pub struct Bound {
 struct Flying {
     id: u64,
     bytes: u64,
+    /// The stream that it is a part of.
+    of: Option<u64>,
     fate: Option<Fate>,
 }
 
@@ -193,6 +205,9 @@ pub struct ServerConnection {
     ack_due: Option<Instant>,
     topics: Topics,
     pages: Pages,
+    streams: Streams,
+    /// The highest id that was decided before this connection.
+    received: u64,
     hello_deadline: Option<Instant>,
     ready_deadline: Option<Instant>,
     token: TokenInForce,
@@ -231,6 +246,8 @@ impl ServerConnection {
             ack_due: None,
             topics: Topics::default(),
             pages: Pages::default(),
+            streams: Streams::default(),
+            received: 0,
             hello_deadline: Some(now + config.hello_timeout),
             ready_deadline: Some(now + config.ready_timeout),
             token: TokenInForce::default(),
@@ -322,8 +339,10 @@ impl ServerConnection {
         // A client that cannot resume is told of no session (clause `frame.level`).
         let session = bound.session.filter(|_| self.agreed(RESUME));
         if session.is_none() {
-            self.levels.retain(|level| level != RESUME && level != ANSWERS);
+            self.levels.retain(|level| level != RESUME && level != ANSWERS && level != STREAMS);
         }
+        self.received = bound.received;
+        let stream = Some(self.config.stream).filter(|_| self.agreed(STREAMS));
         let capabilities = self.levels.clone();
         self.write(&ServerFrame::Ready(Box::new(Ready {
             session,
@@ -334,6 +353,8 @@ impl ServerConnection {
                 max_message_bytes: self.config.max_message_bytes,
                 max_in_flight: self.config.in_flight.messages,
                 max_in_flight_bytes: self.config.in_flight.bytes,
+                stream_messages: stream.map(|stream| stream.messages),
+                stream_bytes: stream.map(|stream| stream.bytes),
             },
             heartbeat: Heartbeat {
                 interval_ms: millis(self.config.ping_interval),
@@ -363,6 +384,8 @@ impl ServerConnection {
             Decision::Taken => flying.fate = Some(Fate::Taken),
             Decision::Refused(refusal) => {
                 flying.fate = Some(Fate::Refused);
+                let of = flying.of;
+                self.not_in_stream(id, of);
                 // A nack goes out before any ack that covers it (clause `nack.before_ack`).
                 self.write(&ServerFrame::Nack(Refusal { id, ..refusal }));
             }
@@ -502,6 +525,9 @@ impl ServerConnection {
         if self.ack_due.is_some_and(|due| due <= now) {
             self.acknowledge();
         }
+        if self.streams.due.is_some_and(|due| due <= now) {
+            self.tell_every_read();
+        }
         self.require_in_time(now);
         if self.hello_deadline.is_some_and(|deadline| deadline <= now) {
             self.end(close::HELLO_TIMEOUT, "no hello came in time".to_owned(), Some(Clause::HelloTimeout), None);
@@ -539,7 +565,8 @@ impl ServerConnection {
             return None;
         }
         let before_ready = earliest(self.hello_deadline, self.ready_deadline);
-        let running = earliest(earliest(before_ready, self.ack_due), self.token_timer());
+        let told = earliest(self.ack_due, self.streams.due);
+        let running = earliest(earliest(before_ready, told), self.token_timer());
         earliest(running, earliest(self.dead_at, Some(self.ping_at)))
     }
 }

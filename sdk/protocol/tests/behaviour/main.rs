@@ -20,6 +20,7 @@ mod refresh;
 mod reoffer;
 mod resume;
 mod states;
+mod streams;
 mod subject;
 mod topics;
 mod window;

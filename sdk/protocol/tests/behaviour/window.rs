@@ -16,7 +16,13 @@ fn limited(resumed: bool, limits: Limits) -> ServerFrame {
     })
 }
 
-const LIMITS: Limits = Limits { max_message_bytes: 1000, max_in_flight: 4, max_in_flight_bytes: 100 };
+const LIMITS: Limits = Limits {
+    max_message_bytes: 1000,
+    max_in_flight: 4,
+    max_in_flight_bytes: 100,
+    stream_messages: None,
+    stream_bytes: None,
+};
 
 fn ready(limits: Limits) -> Near {
     let mut near = Near::at(Stage::ServicesReady);

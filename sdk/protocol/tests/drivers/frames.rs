@@ -41,7 +41,7 @@ pub(crate) fn plain_ready() -> Ready {
         received: 0,
         refused: Vec::new(),
         impaired: Vec::new(),
-        limits: Limits { max_message_bytes: 1000, max_in_flight: 4, max_in_flight_bytes: 100 },
+        limits: Limits { max_message_bytes: 1000, max_in_flight: 4, max_in_flight_bytes: 100, ..Limits::default() },
         heartbeat: Heartbeat { interval_ms: 20_000, timeout_ms: 10_000 },
         token_expires_in_ms: None,
         capabilities: vec!["resume".to_owned(), "answers".to_owned()],

@@ -63,8 +63,22 @@ fn bye() -> impl Strategy<Value = Bye> {
 }
 
 fn send() -> impl Strategy<Value = Send> {
-    (integer(), string(), payload(), any::<bool>(), of(string()), of(string()))
-        .prop_map(|(id, event, payload, answer, key, topic)| Send { id, event, payload, answer, key, topic })
+    // An end is one of a stream, and what belongs to one opens none.
+    let in_stream = (any::<bool>(), of(integer()), any::<bool>())
+        .prop_map(|(stream, of, end)| (stream && of.is_none(), of, end && of.is_some()));
+    (integer(), string(), payload(), any::<bool>(), of(string()), of(string()), in_stream).prop_map(
+        |(id, event, payload, answer, key, topic, (stream, of, end))| Send {
+            id,
+            event,
+            payload,
+            answer,
+            key,
+            topic,
+            stream,
+            of,
+            end,
+        },
+    )
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
@@ -138,12 +152,15 @@ fn grant() -> impl Strategy<Value = SessionGrant> {
 }
 
 fn ready() -> impl Strategy<Value = Ready> {
-    let limits =
-        (integer(), integer(), integer()).prop_map(|(max_message_bytes, max_in_flight, max_in_flight_bytes)| Limits {
+    let limits = (integer(), integer(), integer(), of(integer()), of(integer())).prop_map(
+        |(max_message_bytes, max_in_flight, max_in_flight_bytes, stream_messages, stream_bytes)| Limits {
             max_message_bytes,
             max_in_flight,
             max_in_flight_bytes,
-        });
+            stream_messages,
+            stream_bytes,
+        },
+    );
     let heartbeat = (integer(), integer()).prop_map(|(interval_ms, timeout_ms)| Heartbeat { interval_ms, timeout_ms });
     let refused = vec(refusal(), 0..4);
     (of(grant()), integer(), refused, strings(), limits, heartbeat, of(integer()), strings()).prop_map(
@@ -204,6 +221,7 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
         (integer(), of(string()), integer(), any::<bool>(), of(string()), any::<bool>()).prop_map(
             |(request, epoch, head, more, code, retry)| ServerFrame::Page { request, epoch, head, more, code, retry }
         ),
+        (integer(), integer()).prop_map(|(re, id)| ServerFrame::Read { re, id }),
         token_news().prop_map(ServerFrame::Auth),
         (integer(), vec(integer(), 0..4), of(string())).prop_map(|(deadline_ms, reconnect_after_ms, alternate)| {
             ServerFrame::Drain { deadline_ms, reconnect_after_ms, alternate }

@@ -16,7 +16,17 @@ fn raw_payload(text: &str) -> String {
 }
 
 fn send(payload: Payload) -> ClientFrame {
-    ClientFrame::Send(Send { id: 1, event: String::new(), payload, answer: false, key: None, topic: None })
+    ClientFrame::Send(Send {
+        id: 1,
+        event: String::new(),
+        payload,
+        answer: false,
+        key: None,
+        topic: None,
+        stream: false,
+        of: None,
+        end: false,
+    })
 }
 
 fn message(payload: Payload) -> ServerFrame {

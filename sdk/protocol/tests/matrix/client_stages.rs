@@ -94,6 +94,7 @@ pub(crate) const FRAMES: &[Row] = &[
     (r#"{"type":"unsubscribed","topic":"t"}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"publication","topic":"t","offset":1,"event":"e"}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"page","request":1,"epoch":"e"}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
+    (r#"{"type":"read","re":1,"id":1}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"auth","expires_in_ms":1000}"#, [ACCEPTED, GATE, GATE, GATE, LEVEL, LEVEL]),
     (r#"{"type":"drain","deadline_ms":1000}"#, [ACCEPTED, GATE, GATE, GATE, "-> processing_ready", "-> degraded"]),
     (r#"{"type":"ping","nonce":"7"}"#, ["pong 7"; 6]),

@@ -28,5 +28,6 @@ mod server_account;
 mod server_hostile;
 mod server_stages;
 mod server_window;
+mod streams;
 mod take;
 mod topics;

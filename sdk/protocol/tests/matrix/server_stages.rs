@@ -59,6 +59,7 @@ const FRAMES: &[Row] = &[
     (r#"{"type":"unsubscribed","topic":"t"}"#, [DIRECTION; 6]),
     (r#"{"type":"publication","topic":"t"}"#, [DIRECTION; 6]),
     (r#"{"type":"page","request":1}"#, [DIRECTION; 6]),
+    (r#"{"type":"read","re":1,"id":1}"#, [DIRECTION; 6]),
     (r#"{"type":"drain","deadline_ms":1}"#, [DIRECTION; 6]),
 ];
 

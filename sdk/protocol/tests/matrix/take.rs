@@ -8,7 +8,17 @@ use readywire_protocol::json::Payload;
 use readywire_protocol::server::{Decision, Take};
 
 pub(crate) fn send(id: u64) -> Send {
-    Send { id, event: "e".to_owned(), payload: Payload::null(), answer: false, key: None, topic: None }
+    Send {
+        id,
+        event: "e".to_owned(),
+        payload: Payload::null(),
+        answer: false,
+        key: None,
+        topic: None,
+        stream: false,
+        of: None,
+        end: false,
+    }
 }
 
 fn take(log: &mut Log, owner: u64, id: u64, refused: bool) -> Take {

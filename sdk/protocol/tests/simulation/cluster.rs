@@ -6,6 +6,7 @@ use crate::ledger::tag;
 use crate::peer::Peer;
 use crate::plan::{Plan, SEARCH};
 use crate::scene::{Chore, Happening, Parcel, Scene};
+use crate::streams;
 use crate::topics::Logs;
 use crate::work::Works;
 use readywire_protocol::close::{self, CloseFrame};
@@ -36,6 +37,7 @@ pub(crate) struct Cluster {
     /// Connections that have to be looked at.
     pub(crate) stirred: Vec<u64>,
     pub(crate) logs: Logs,
+    pub(crate) streams: streams::Logs,
     /// Connections of processes that died: their sessions are let go when the process is back.
     pub(crate) dead: Vec<(usize, String, u64)>,
     pub(crate) names: u64,
@@ -59,6 +61,7 @@ impl Cluster {
             works: Works::default(),
             stirred: Vec::new(),
             logs: Logs::new(),
+            streams: streams::Logs::new(),
             dead: Vec::new(),
             names: 0,
             notes: 0,
@@ -181,6 +184,10 @@ impl Cluster {
                 scene.watch.saw(Sight::Fenced);
                 peer.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None);
             }),
+            Chore::Read { session, id } => {
+                self.read_part(scene, &session, id);
+                self.look_around(scene);
+            }
             Chore::Work { session, id } => {
                 self.work(scene, &session, id);
                 self.look_around(scene);
@@ -287,6 +294,10 @@ impl Cluster {
                 if let Some(held) = &peer.held {
                     self.works.cancel(&held.id, re);
                 }
+                // Of a stream it counts even if that is not decided yet: nobody would ever end it (clause `stream.over`).
+                if peer.to_decide.iter().any(|send| send.id == re && send.stream) {
+                    peer.cancels.push(re);
+                }
             }
             ServerEvent::Subscribe { topic, offset, epoch, last } => self.subscribe(peer, topic, offset, epoch, last),
             ServerEvent::Unsubscribe { topic } => drop(peer.follows.remove(&topic)),
@@ -333,10 +344,12 @@ impl Cluster {
         let impaired = self.processes[peer.process].impaired.iter().any(|service| service == SEARCH);
         scene.watch.decides_by(peer.token.as_ref());
         let refuses = scene.plan.refuses;
-        let refuse = if send.event == "needs" && impaired {
+        let refuse = if let Some(code) = self.judge_stream(peer, &session, &send) {
+            Some(streams::refused(&send, code))
+        } else if send.event == "needs" && impaired {
             let retry_after_ms = scene.random.chance(30).then(|| scene.random.between(0, 5000));
             Some(Refusal { retry: true, retry_after_ms, service: Some(SEARCH.to_owned()), ..refusal(send.id) })
-        } else if scene.strikes(refuses) {
+        } else if send.of.is_none() && scene.strikes(refuses) {
             // Sometimes for a service that works: it may have come back in between.
             let service = scene.random.chance(40).then(|| SEARCH.to_owned());
             Some(Refusal { retry: scene.random.chance(50), service, ..refusal(send.id) })
@@ -360,6 +373,9 @@ impl Cluster {
                 self.works.decided(&session, &send);
                 scene.watch.decided(peer.link, send.id);
                 peer.core.decide(scene.now, send.id, decision);
+                if send.stream && !self.streams.contains_key(&(session, send.id)) {
+                    peer.core.stream_over(send.id);
+                }
             }
             Take::New => {
                 self.works.decided(&session, &send);
@@ -370,7 +386,11 @@ impl Cluster {
                     self.publish(scene, topic, send.payload.text().unwrap_or_default());
                 }
                 let handle = tag(send.payload.text().unwrap_or_default(), "send").unwrap_or_default();
+                self.take_part(scene, &session, &send, handle);
                 self.begin_work(scene, &session, &send, handle);
+                if peer.cancels.contains(&send.id) {
+                    self.works.cancel(&session, send.id);
+                }
             }
         }
     }

@@ -3,25 +3,28 @@
 use crate::coverage::Sight;
 use crate::plan::Action;
 use crate::scene::{Happening, Parcel, Scene};
+use crate::streams::Writer;
 use crate::tokens::{Question, Token};
 use readywire_protocol::SUBPROTOCOL;
-use readywire_protocol::client::{Client, Command, TokenFailure};
+use readywire_protocol::client::{Client, ClientEvent, Command, TokenFailure};
 use readywire_protocol::close::{self, CloseFrame};
 use readywire_protocol::frame::Auth;
 use readywire_protocol::json::Payload;
 use readywire_protocol::time::Duration;
+use std::collections::BTreeMap;
 
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) client: Client,
     /// The sockets that are being opened or open: two, while a server goes away; one more, if a former one still decides.
     pub(crate) sockets: Vec<u64>,
+    pub(crate) writers: BTreeMap<u64, Writer>,
 }
 
 impl Device {
     pub(crate) fn new(scene: &mut Scene) -> Self {
         let seed = scene.random.draw();
-        Self { client: Client::new(scene.plan.client.clone(), seed), sockets: Vec::new() }
+        Self { client: Client::new(scene.plan.client.clone(), seed), sockets: Vec::new(), writers: BTreeMap::new() }
     }
 
     pub(crate) fn act(&mut self, scene: &mut Scene, action: Action) {
@@ -32,7 +35,11 @@ impl Device {
                 let text = format!(r#"{{"send":{handle},"padding":"{}"}}"#, "x".repeat(padding));
                 let Ok(payload) = Payload::parse(&text) else { return };
                 scene.watch.offered(handle, &options);
+                let stream = options.stream;
                 self.client.send(now, handle, event, payload, options);
+                if stream {
+                    self.open_stream(scene, handle);
+                }
             }
             Action::Cancel(handle) => {
                 scene.watch.cancelled(handle);
@@ -162,6 +169,11 @@ impl Device {
         }
         while let Some(event) = self.client.poll_event() {
             scene.watch.event(&event);
+            match event {
+                ClientEvent::Queued { handle } => self.queued(scene, handle),
+                ClientEvent::StreamOver { handle } => self.stream_over(handle),
+                _ => {}
+            }
         }
         let link = self.current(scene);
         scene.watch.client_state(link, self.client.state(), self.client.unsettled());

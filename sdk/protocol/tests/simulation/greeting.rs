@@ -106,7 +106,9 @@ impl Cluster {
         let former = resume.as_ref().and_then(|resume| self.sessions.owner(&resume.session));
         let bound = self.sessions.bind(scene.now, credentials, resume.as_ref());
         let latest = scene.links.iter().map(|link| link.number).max().unwrap_or(0);
-        let current = scene.links[peer.link].number == latest && !scene.links[peer.link].deaf;
+        // One that is cut may name what the client has passed on another since.
+        let link = &scene.links[peer.link];
+        let current = link.number == latest && !link.deaf && link.up;
         let binding = match bound {
             Ok(binding) => binding,
             Err(BindError::TakenOver) => {
@@ -141,7 +143,8 @@ impl Cluster {
             let fits = |echo: &String| config.in_flight.messages <= 3 && echo.len() as u64 <= config.max_message_bytes;
             peer.echo = self.works.last_send(&binding.id).filter(fits);
         }
-        peer.held = Some(Held { id: binding.id.clone(), confirmed: false });
+        let id = binding.id.clone();
+        peer.held = Some(Held { id: id.clone(), confirmed: false });
         let config = &self.processes[peer.process].config;
         peer.core.ready(Bound {
             session: Some(SessionGrant {
@@ -159,6 +162,9 @@ impl Cluster {
             impaired: self.processes[peer.process].impaired.clone(),
             token_expires_in: peer.token.as_ref().and_then(|token| token.left(scene.now)),
         });
+        if self.resume_streams(peer, &id) {
+            scene.watch.saw(Sight::StreamMoved);
+        }
     }
 }
 

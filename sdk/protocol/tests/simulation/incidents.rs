@@ -25,6 +25,7 @@ impl Cluster {
                 }
                 self.sessions = Sessions::new(scene.plan.log.clone());
                 self.works = Works::default();
+                self.streams.clear();
                 self.dead.clear();
                 scene.watch.log_lost();
                 for topic in TOPICS {

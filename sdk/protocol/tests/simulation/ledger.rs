@@ -304,6 +304,12 @@ impl Watch {
         })
     }
 
+    /// Whether this send was refused.
+    pub(crate) fn was_refused(&self, handle: u64) -> bool {
+        let offer = usize::try_from(handle).ok().and_then(|handle| self.ledger.offers.get(handle.checked_sub(1)?));
+        offer.is_some_and(|offer| matches!(offer.outcome, Some(Outcome::Refused(_))))
+    }
+
     /// Whether messages to the session are still to come.
     pub(crate) fn awaits_notes(&self) -> bool {
         let appended = self.ledger.notes.get(&self.ledger.session).map_or(0, Vec::len);

@@ -14,6 +14,7 @@ mod peer;
 mod plan;
 mod random;
 mod scene;
+mod streams;
 mod tokens;
 mod topics;
 mod watch;

@@ -30,6 +30,8 @@ pub(crate) struct Peer {
     pub(crate) held: Option<Held>,
     /// Sends that the application has not looked at yet.
     pub(crate) to_decide: Vec<Send>,
+    /// Streams among them that are not wanted any more.
+    pub(crate) cancels: Vec<u64>,
     /// A send that comes a second time.
     pub(crate) echo: Option<String>,
     pub(crate) echoing: bool,
@@ -48,6 +50,7 @@ impl Peer {
             starting: false,
             held: None,
             to_decide: Vec::new(),
+            cancels: Vec::new(),
             echo: None,
             echoing: false,
             closed: false,

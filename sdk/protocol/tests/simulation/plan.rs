@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) token_life: Option<Duration>,
     /// Whether the application follows topics and publishes to them.
     pub(crate) topics: bool,
+    /// Whether it streams.
+    pub(crate) streams: bool,
     /// The token belongs to somebody else from here on.
     pub(crate) new_subject_at: Option<Instant>,
     /// Milliseconds that services take to start.
@@ -109,6 +111,9 @@ impl Plan {
             },
             session_ttl: Duration::from_millis(session_ttl),
             topics: true,
+            has_streams: true,
+            stream: Window { messages: *random.pick(&[64, 64, 3, 1]), bytes: *random.pick(&[1 << 20, 150]) },
+            streams: *random.pick(&[16, 2]),
             ..ServerConfig::default()
         };
         let log = ServerConfig {
@@ -146,6 +151,7 @@ impl Plan {
             token_bad: random.rate(15, 40),
             token_life: random.chance(40).then(|| Duration::from_secs(*random.pick(&[12, 30, 90]))),
             topics: random.chance(60),
+            streams: random.chance(60),
             new_subject_at: random.chance(15).then(|| Instant::from_origin(random.millis(0, 20_000))),
             start: *random.pick(&[(0, 0), (0, 0), (5, 300), (500, 9_000)]),
             start_fails: random.rate(20, 50),
@@ -174,14 +180,23 @@ impl Plan {
                 expire_after: random.chance(15).then(|| random.millis(0, 2_000)),
                 topic: (self.topics && random.chance(40)).then(|| (*random.pick(&TOPICS)).to_owned()),
                 key: random.chance(40).then(|| format!("key-{handle}")),
+                stream: self.streams && random.chance(25),
+            };
+            // A stream is an answer as well, and belongs to no topic.
+            let options = SendOptions {
+                answer: options.answer || options.stream,
+                topic: options.topic.filter(|_| !options.stream),
+                ..options
             };
             let padding = *random.pick(&[0, 0, 10, 150, 600]);
             let event = *random.pick(&events);
+            // Who opens a stream stops it by a cancel, or nobody would ever end it.
+            let streams = options.stream;
             actions.push((millis(at), Action::Send { handle, event, padding, options }));
             if random.chance(8) {
                 actions.push((millis(at + random.between(0, 3_000)), Action::Cancel(handle)));
             }
-            if random.chance(6) {
+            if random.chance(6) && !streams {
                 actions.push((millis(at + random.between(0, 3_000)), Action::Abandon(handle)));
             }
             // Half of the sends come in bursts.

@@ -95,6 +95,11 @@ pub(crate) enum Chore {
     Fence {
         owner: u64,
     },
+    /// The handler of a stream reads on.
+    Read {
+        session: String,
+        id: u64,
+    },
     /// The next part of an answer.
     Work {
         session: String,

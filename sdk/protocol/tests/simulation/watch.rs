@@ -3,6 +3,7 @@
 use crate::coverage::{Coverage, Sight};
 use crate::ledger::Ledger;
 use crate::plan::Plan;
+use crate::streams::{PARTS, Streamed};
 use crate::topics::Followed;
 use crate::wire::{Verdict, Wire};
 use readywire_protocol::client::{ClientEvent, ClientState, Command, End, Outcome};
@@ -42,6 +43,7 @@ pub(crate) struct Watch {
     asked: u64,
     pub(crate) refreshes_asked: u64,
     pub(crate) followed: Followed,
+    pub(crate) streamed: Streamed,
     /// The number of the connection that the client says it is on.
     pub(crate) current: u64,
     /// A handover is under way, and so many attempts were made for it.
@@ -71,6 +73,7 @@ impl Watch {
             asked: 0,
             refreshes_asked: 0,
             followed: Followed::default(),
+            streamed: Streamed::default(),
             current: 0,
             handover: None,
             upgrade_failed: false,
@@ -305,7 +308,11 @@ impl Watch {
         self.note_line(|| format!("client  {event:?}"));
         let over = self.end.is_some();
         match event {
-            ClientEvent::Held { .. } | ClientEvent::Carried(_) => {}
+            ClientEvent::Held { .. } | ClientEvent::Carried(_) | ClientEvent::Queued { .. } => {}
+            ClientEvent::StreamOver { handle } => return self.stream_over(*handle),
+            ClientEvent::Settled { handle, outcome } if *handle >= PARTS => {
+                return self.part_settled(*handle, outcome);
+            }
             ClientEvent::State(change) => {
                 self.current = change.attempt;
                 let pause = change.handover && !change.state.is_ready();

@@ -50,6 +50,18 @@ impl Works {
         }
     }
 
+    pub(crate) fn runs(&self, session: &str, id: u64) -> bool {
+        self.running.contains_key(&(session.to_owned(), id))
+    }
+
+    pub(crate) fn is_stopped(&self, session: &str, id: u64) -> bool {
+        self.running.get(&(session.to_owned(), id)).is_some_and(|work| work.stopped.is_some())
+    }
+
+    pub(crate) fn forget(&mut self, session: &str, id: u64) {
+        self.running.remove(&(session.to_owned(), id));
+    }
+
     /// Some of what ran in a process that died is not taken up again.
     pub(crate) fn interrupt(&mut self, scene: &mut Scene) {
         for work in self.running.values_mut() {
@@ -67,12 +79,16 @@ impl Cluster {
         if !send.answer && !fails {
             return;
         }
-        let parts = scene.random.between(0, 5);
+        // Who reads a stream says nothing before its end.
+        let parts = if send.stream { 0 } else { scene.random.between(0, 5) };
         let pace = *scene.random.pick(&[0, 10, 200, 2_000]);
         let stopped = fails.then_some("failed");
         let event = send.event.clone();
         let work = Work { handle, event, written: 0, parts, pace, stopped };
         self.works.running.insert((session.to_owned(), send.id), work);
+        if send.stream {
+            return;
+        }
         let first = scene.random.millis(0, pace);
         scene.later(first, Happening::Server(Chore::Work { session: session.to_owned(), id: send.id }));
     }

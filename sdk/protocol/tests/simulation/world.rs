@@ -111,6 +111,7 @@ impl World {
         self.scene.watch.require(peers == 0, "no connection is left at the servers", || peers.to_string());
         self.scene.watch.everything_settled();
         self.scene.watch.subscriptions_over();
+        self.scene.watch.streams_settled();
         let sessions = self.cluster.sessions_left(self.scene.now);
         self.scene.watch.require(sessions == 0, "no session is left after its time", || sessions.to_string());
     }

@@ -4,6 +4,7 @@ use super::*;
 
 impl Client {
     pub(super) fn announce(&mut self) {
+        self.tend_streams();
         let state = self.state();
         let connection = self.current.connection.as_ref();
         let waiting = match self.current.phase {

@@ -1,14 +1,17 @@
 //! Writing what the window allows.
 
 use super::*;
+use crate::frame::Role;
 
 impl Client {
     /// Writes what the window allows: first what was written before and is undecided, then what waits.
     pub(super) fn flush(&mut self, now: Instant) {
+        self.tend_streams();
+        self.streams.unblock();
         let Some(mut ready) = self.current.ready() else { return };
         let limits = ready.limits;
         let (resume, answers) = (ready.resume, ready.answers);
-        let (topics, binary) = (ready.topics, ready.binary);
+        let (topics, binary, streams) = (ready.topics, ready.binary, ready.streams);
         let unfit = |entry: &Entry, wire: &Wire| {
             if wire.size() > limits.max_message_bytes {
                 return Some(Rejection::local("too_large", "larger than the server takes", false));
@@ -21,6 +24,8 @@ impl Client {
                 "the server takes no bytes"
             } else if entry.topic.is_some() && !topics {
                 "the server has no topics"
+            } else if capability::STREAMS && entry.in_stream != InStream::No && !streams {
+                "the server has no streams"
             } else {
                 return None;
             };
@@ -46,8 +51,9 @@ impl Client {
                 blocked = true;
                 break;
             }
-            let frame = wire(entry, resume);
-            if let Some(refusal) = unfit(entry, &frame) {
+            let frame = wire(entry, resume, self.streams.role(entry));
+            if let Some(refusal) = self.streams.unfit(entry).or_else(|| unfit(entry, &frame)) {
+                self.streams.block(entry);
                 // This server takes less than the one before. It was not taken: `received` would cover it.
                 index -= 1;
                 unsendable.extend(outbox::take(&mut self.outbox.written, index).map(|entry| (entry, refusal)));
@@ -64,7 +70,7 @@ impl Client {
         }
         index = 0;
         while let Some(entry) = self.outbox.waiting.get(index).filter(|_| !blocked) {
-            if entry.held.is_some() {
+            if entry.held.is_some() || self.streams.holds_back(entry) {
                 index += 1;
                 continue;
             }
@@ -73,8 +79,11 @@ impl Client {
             }
             let Some(mut entry) = outbox::take(&mut self.outbox.waiting, index) else { break };
             entry.id = self.next_id;
-            let frame = wire(&entry, resume);
+            let role = self.streams.role(&entry);
+            entry.of = role.of().unwrap_or_default();
+            let frame = wire(&entry, resume, role);
             if let Some(refusal) = unfit(&entry, &frame) {
+                self.streams.block(&entry);
                 unsendable.push((entry, refusal));
                 continue;
             }
@@ -86,6 +95,7 @@ impl Client {
             if let Some(answer) = self.answers.iter_mut().find(|answer| answer.handle == entry.handle) {
                 answer.id = entry.id;
             }
+            self.streams.wrote(&entry);
             self.events.push(ClientEvent::InFlight { handle: entry.handle, id: entry.id });
             ready.write_wire(frame);
             if self.answers.iter().any(|answer| answer.handle == entry.handle && answer.cancelled) {
@@ -96,6 +106,7 @@ impl Client {
         for (entry, refusal) in unsendable {
             self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal));
         }
+        self.tend_streams();
         if flight.messages == 0 {
             self.progress_deadline = None;
         } else if self.progress_deadline.is_none() {
@@ -105,8 +116,8 @@ impl Client {
 }
 
 /// The frame of a send. A server without sessions knows no keys.
-fn wire(entry: &Entry, resume: bool) -> Wire {
+fn wire(entry: &Entry, resume: bool, role: Role) -> Wire {
     let key = entry.key.as_deref().filter(|_| resume);
-    let text = frame::send(entry.id, &entry.event, &entry.payload, entry.answer, key, entry.topic.as_deref());
+    let text = frame::send(entry.id, &entry.event, &entry.payload, entry.answer, key, entry.topic.as_deref(), role);
     Wire::new(text, Some(&entry.payload))
 }

@@ -25,6 +25,11 @@ impl Client {
                 self.release_held(now);
             }
             ServerFrame::Message(message) if self.session.is_some() => return self.message(now, message),
+            ServerFrame::Read { re, id }
+                if capability::STREAMS && self.current.ready().is_some_and(|on| on.streams) =>
+            {
+                return self.parts_read(re, id);
+            }
             ServerFrame::Auth(news) if self.refreshes_tokens() => self.token_news(now, &news),
             ServerFrame::Drain { reconnect_after_ms, alternate, .. } => {
                 self.drained(now, &reconnect_after_ms, alternate);
@@ -121,11 +126,16 @@ impl Client {
         // What waits is bounded, whatever it waits for (clause `queue.bounds`).
         let fits = self.outbox.has_room(self.config.queue, entry.bytes());
         let again = fits && !entry.fail_fast && !entry.given_up && entry.reoffers < MAX_REOFFERS;
+        let again = again && entry.in_stream.of().is_none() && self.can_reopen(&entry);
         match refusal.service {
             Some(service) if refusal.retry && again => {
                 // Not in flight any more, and not lost, either (clause `nack.held`).
                 self.events.push(ClientEvent::Held { handle: entry.handle, service: service.clone() });
+                let opens = entry.in_stream.opens().then_some(entry.handle);
                 self.outbox.hold(now, entry, service, rejection);
+                if let Some(stream) = opens {
+                    self.reopen(stream);
+                }
             }
             _ => self.settle(&entry, Outcome::Refused(rejection)),
         }
@@ -152,6 +162,7 @@ impl Client {
     pub(super) fn settle(&mut self, entry: &Entry, outcome: Outcome) {
         self.forget_answer(entry.handle);
         if !entry.given_up || matches!(outcome, Outcome::Unknown { code: "given_up" }) {
+            self.came_to(entry, &outcome);
             self.events.push(ClientEvent::Settled { handle: entry.handle, outcome });
         }
     }

@@ -24,6 +24,7 @@ impl Client {
     fn begin(&mut self, now: Instant, ready: Ready) {
         self.last_stage = Stage::ProcessingReady;
         self.last_pending.clear();
+        self.stream_window(&ready.limits);
         let resumed = ready.session.as_ref().is_some_and(|session| session.resumed);
         if resumed {
             self.resume(now, &ready);
@@ -99,6 +100,7 @@ impl Client {
     /// A new session, or none: answers end, what was written and not decided is unknown, what was not keeps its place.
     pub(super) fn start_over(&mut self, grant: Option<&SessionGrant>) {
         let stranger = self.is_stranger(grant);
+        self.lose_streams();
         // A server without sessions knows no keys, either (clause `send.key`).
         let remembered = self.session.is_some();
         let written = std::mem::take(&mut self.outbox.written);
@@ -129,7 +131,8 @@ impl Client {
     pub(super) fn give_back(&mut self, written: Entries, remembered: bool) {
         let mut again = Entries::new();
         for mut entry in written {
-            if entry.key.is_some() && remembered && !entry.given_up && entry.losses < MAX_LOSSES {
+            let keyed = entry.key.is_some() && !entry.in_stream.opens();
+            if keyed && remembered && !entry.given_up && entry.losses < MAX_LOSSES {
                 entry.id = 0;
                 entry.on_wire = false;
                 entry.uncertain = true;

@@ -1,7 +1,7 @@
 //! Reading and writing them.
 
 use super::*;
-use crate::capability::{REFRESH, TOPICS};
+use crate::capability::{REFRESH, STREAMS, TOPICS};
 use crate::clause::Clause;
 use crate::error::PeerMisbehaved;
 use crate::frame::client::nonce_frame;
@@ -41,6 +41,7 @@ impl ServerFrame {
                 "subscribed" | "unsubscribed" | "publication" | "page" if !TOPICS => {
                     Self::Unsubscribed { topic: String::new(), code: None, retry: false }
                 }
+                "read" if !STREAMS => Self::Read { re: 0, id: 0 },
                 "auth" if !REFRESH => Self::Auth(TokenNews::default()),
                 "subscribed" => Self::Subscribed {
                     topic: fields.string("topic"),
@@ -69,6 +70,7 @@ impl ServerFrame {
                     code: fields.optional_string("code"),
                     retry: fields.flag("retry"),
                 },
+                "read" => Self::Read { re: fields.integer("re"), id: fields.integer("id") },
                 "auth" => Self::Auth(TokenNews {
                     expires_in_ms: fields.optional_integer("expires_in_ms"),
                     required: fields.flag("required"),
@@ -149,6 +151,12 @@ impl ServerFrame {
                 writer.flag("retry", *retry);
                 writer.finish()
             }
+            Self::Read { re, id } => {
+                let mut writer = ObjectWriter::typed("read");
+                writer.integer("re", *re);
+                writer.integer("id", *id);
+                writer.finish()
+            }
             Self::Auth(news) => {
                 let mut writer = ObjectWriter::typed("auth");
                 writer.optional_integer("expires_in_ms", news.expires_in_ms);
@@ -216,6 +224,8 @@ impl Ready {
                 max_message_bytes: limits.integer("max_message_bytes"),
                 max_in_flight: limits.integer("max_in_flight"),
                 max_in_flight_bytes: limits.integer("max_in_flight_bytes"),
+                stream_messages: STREAMS.then(|| limits.optional_integer("stream_messages")).flatten(),
+                stream_bytes: STREAMS.then(|| limits.optional_integer("stream_bytes")).flatten(),
             },
             heartbeat: Heartbeat {
                 interval_ms: heartbeat.integer("interval_ms"),
@@ -245,6 +255,8 @@ impl Ready {
         limits.integer("max_message_bytes", self.limits.max_message_bytes);
         limits.integer("max_in_flight", self.limits.max_in_flight);
         limits.integer("max_in_flight_bytes", self.limits.max_in_flight_bytes);
+        limits.optional_integer("stream_messages", self.limits.stream_messages);
+        limits.optional_integer("stream_bytes", self.limits.stream_bytes);
         writer.raw("limits", &limits.finish());
         let mut heartbeat = ObjectWriter::new();
         heartbeat.integer("interval_ms", self.heartbeat.interval_ms);

@@ -93,8 +93,14 @@ impl ServerConnection {
     pub(super) fn hello(&mut self, mut hello: Hello) {
         self.greeted = true;
         let theirs = |level: &str| hello.capabilities.iter().any(|listed| listed == level);
-        let ours = |level: &str| level != TOPICS || self.config.topics;
-        let both = LEVELS.into_iter().filter(|(level, needs)| ours(level) && theirs(level) && needs.is_none_or(theirs));
+        let ours = |level: &str| match level {
+            TOPICS => self.config.topics,
+            STREAMS => self.config.has_streams,
+            _ => true,
+        };
+        // What needs a level needs what that needs.
+        let stands = |level: &str| theirs(level) && (level != ANSWERS || theirs(RESUME));
+        let both = LEVELS.into_iter().filter(|(level, needs)| ours(level) && theirs(level) && needs.is_none_or(stands));
         self.levels = both.map(|(level, _)| level.to_owned()).collect();
         if !self.agreed(RESUME) {
             hello.resume = None;
@@ -117,6 +123,7 @@ impl ServerConnection {
             return Err(PeerMisbehaved::new(Clause::SendWindow, "more in flight than `max_in_flight`"));
         }
         send.answer &= self.agreed(ANSWERS);
+        let of = self.in_stream(&mut send)?;
         send.topic = send.topic.filter(|_| self.agreed(TOPICS));
         if let Some(topic) = &send.topic {
             topics::name(topic)?;
@@ -125,7 +132,7 @@ impl ServerConnection {
         if send.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
             return Err(PeerMisbehaved::new(Clause::SendKey, "a key over 64 bytes"));
         }
-        self.undecided.push_back(Flying { id: send.id, bytes, fate: None });
+        self.undecided.push_back(Flying { id: send.id, bytes, of, fate: None });
         self.events.push_back(ServerEvent::Send(send));
         Ok(())
     }
