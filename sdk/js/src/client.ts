@@ -7,11 +7,12 @@ import { Line } from "./line.js";
 import { engineOptions } from "./options.js";
 import { decodePayload, encodePayload } from "./payloads.js";
 import type { Encoded } from "./payloads.js";
-import { FLAG_ANSWER, FLAG_FAIL_FAST } from "./raw.js";
+import { FLAG_ANSWER } from "./raw.js";
 import type { RawClientConstructor, RawEvent, RawSendEvent, RawStateEvent } from "./raw.js";
 import { withoutTokens } from "./redaction.js";
-import { PlainSend, Request, Stream } from "./sends.js";
-import type { Send } from "./sends.js";
+import { PlainSend, Request, Stream, sending } from "./sends.js";
+import type { Give, Send } from "./sends.js";
+import { OpenStream } from "./streams.js";
 import { subscribe } from "./subscriptions.js";
 import type { TopicHost, TopicListener } from "./subscriptions.js";
 import { TokenQuestions } from "./token.js";
@@ -19,6 +20,7 @@ import type {
   AnswerEvents,
   AnswerPart,
   AnswerPayload,
+  ClientStream,
   CloseInfo,
   ConnectOptions,
   EventMap,
@@ -34,6 +36,9 @@ import type {
   SessionEvents,
   State,
   StateChange,
+  StreamEvent,
+  StreamOptions,
+  StreamPayload,
   SubscribeOptions,
   Subscription,
 } from "./types.js";
@@ -181,7 +186,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     this.check(options.signal);
     return new Promise<unknown>((resolve, reject) => {
       const settlers = { resolve, reject };
-      this.#begin(new Request(this.#owner, this.#nextHandle++, event, options.signal, settlers), encoded, options, true);
+      this.#begin(new Request(this.#owner, this.#nextHandle++, event, options.signal, settlers), encoded, sending(options, FLAG_ANSWER));
     }) as Promise<AnswerPayload<M, K>>;
   }
 
@@ -205,8 +210,26 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
       stream.parts.abort(error);
       return parts;
     }
-    this.#begin(stream, encoded, options, true);
+    this.#begin(stream, encoded, sending(options, FLAG_ANSWER));
     return parts;
+  }
+
+  /**
+   * Opens a stream: a send that parts follow, all to the one handler that it started, while its answer comes back. It is
+   * sent at once. To be read once; unread parts of the answer are held as those of `stream`.
+   */
+  openStream<K extends StreamEvent<M>>(
+    event: K,
+    payload: SendPayload<M, K>,
+    options: StreamOptions<StreamPayload<M, K>> = {},
+  ): ClientStream<M, K> {
+    return new OpenStream<M, K>(
+      this.#owner,
+      (send, encoded, give) => this.#begin(send, encoded, give),
+      event,
+      payload,
+      options,
+    );
   }
 
   /** The answers that were under way when the page was left, and that nobody reads yet; only with `carryOver`. */
@@ -257,26 +280,18 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
       this.check(options.signal);
       const settlers = { resolve, reject };
       const send = new PlainSend(this.#owner, this.#nextHandle++, event, options.signal, settlers);
-      this.#begin(send, payload, options, false, topic);
+      this.#begin(send, payload, sending(options, 0, topic));
     });
   }
 
-  #begin(send: Send, payload: Encoded | Blob, options: SendOptions, answer: boolean, topic?: string): void {
-    this.#sends.set(send.handle, send);
-    const flags = (answer ? FLAG_ANSWER : 0) | (options.policy === "fail_fast" ? FLAG_FAIL_FAST : 0);
+  /** Gives a send its place, and gives it to the engine when its payload is there. */
+  #begin(send: Send, payload: Encoded | Blob, give: Give): void {
     const { handle } = send;
+    this.#sends.set(handle, send);
     this.turns.queue(() => this.#tellSend(send));
     this.#line.push(payload, {
       handle,
-      give: (encoded, waitedMs) => {
-        const { expireAfterMs, key } = options;
-        // Zero means "no limit" to the engine; who asks for zero wants the shortest.
-        const expireAfter = expireAfterMs === undefined ? 0 : Math.max(1, Math.ceil(expireAfterMs - waitedMs));
-        this.turns.call((raw) => {
-          if (typeof encoded === "string") raw.send(handle, send.event, encoded, flags, expireAfter, key, topic);
-          else raw.sendBytes(handle, send.event, encoded, flags, expireAfter, key, topic);
-        });
-      },
+      give: (encoded, waitedMs) => this.turns.call((raw) => give(raw, send, encoded, waitedMs)),
       drop: (why, error) => {
         if (why === "expired") return this.#decide({ type: "send", handle, state: "expired" });
         const full = why === "queue_full";

@@ -11,6 +11,8 @@ export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Mo
 export const FLAG_ANSWER = 1;
 /** `send`: refuse at once when the server is not ready. */
 export const FLAG_FAIL_FAST = 2;
+/** `send`: parts of this one follow. */
+export const FLAG_STREAM = 4;
 
 /** A token: the event had the reason `refresh`. */
 export const FLAG_REFRESH = 1;
@@ -48,6 +50,10 @@ export interface RawClient {
     key: string | undefined,
     topic: string | undefined,
   ): void;
+  /** A part of the stream that the send `stream` has opened; with `end` nothing but the end. */
+  write(handle: number, stream: number, payload: string, end: boolean): void;
+  /** As `write`, with bytes in place of JSON text. They are copied before it returns. */
+  writeBytes(handle: number, stream: number, payload: Uint8Array): void;
   /** Answers a `token` event at an existing server: a JSON text with the opening `messages`. */
   provideOpening(number: number, messages: string): void;
   /** A message for an existing server. */

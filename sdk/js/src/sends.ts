@@ -4,8 +4,9 @@ import { answerError, closedError, expiredError, refusedError, unknownError } fr
 import { BufferedIterator } from "./iterators.js";
 import { decodePayload } from "./payloads.js";
 import type { Encoded } from "./payloads.js";
+import { FLAG_FAIL_FAST } from "./raw.js";
 import type { RawAnswerEvent, RawClient, RawSendEvent } from "./raw.js";
-import type { AnswerPart, CloseInfo, SendState, State } from "./types.js";
+import type { AnswerPart, CloseInfo, SendOptions, SendState, State } from "./types.js";
 
 /** What a send needs of its client. */
 export interface Owner {
@@ -15,6 +16,20 @@ export interface Owner {
   call(action: (raw: RawClient) => void): void;
   /** Withdraws a send that waits for a `Blob` to be read, and of which the engine does not know yet; whether it did. */
   withdraw(handle: number): boolean;
+}
+
+/** Gives a send to the engine, once its payload is there; so long it has waited for that. */
+export type Give = (raw: RawClient, send: Send, payload: Encoded, waitedMs: number) => void;
+
+/** Sends, or publishes to a topic. */
+export function sending({ expireAfterMs, key, policy }: SendOptions, wants: number, topic?: string): Give {
+  const flags = wants | (policy === "fail_fast" ? FLAG_FAIL_FAST : 0);
+  return (raw, { handle, event }, payload, waitedMs) => {
+    // Zero means "no limit" to the engine; who asks for zero wants the shortest.
+    const expireAfter = expireAfterMs === undefined ? 0 : Math.max(1, Math.ceil(expireAfterMs - waitedMs));
+    if (typeof payload === "string") raw.send(handle, event, payload, flags, expireAfter, key, topic);
+    else raw.sendBytes(handle, event, payload, flags, expireAfter, key, topic);
+  };
 }
 
 /** A send under way. */
@@ -240,6 +255,12 @@ export class Stream extends Send {
     this.release();
   }
 
+  /** Nothing more is wanted of it; its reader is told why behind what it has. */
+  giveUp(why: unknown): void {
+    this.parts.fail(why);
+    this.#stop();
+  }
+
   protected abort(reason: unknown): void {
     this.parts.abort(reason);
     this.#stop();
@@ -247,8 +268,7 @@ export class Stream extends Send {
 
   #overflow(): void {
     const message = "its reader is too far behind";
-    this.parts.fail(answerError(this.event, this.owner.stage, { code: "slow_consumer", message }));
-    this.#stop();
+    this.giveUp(answerError(this.event, this.owner.stage, { code: "slow_consumer", message }));
   }
 
   /** The server still ends the answer; what comes until then is dropped. */

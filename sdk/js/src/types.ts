@@ -3,14 +3,16 @@ import type { WasmSource } from "./raw.js";
 
 /**
  * What may be sent and received under each event name. `answer` holds what answers a send of that name: the payload under
- * the name of each part.
+ * the name of each part. `stream` is what each part carries of a stream that such a send opens.
  */
 export interface EventMap {
-  [event: string]: { send?: unknown; receive?: unknown; answer?: object };
+  [event: string]: { send?: unknown; receive?: unknown; answer?: object; stream?: unknown };
 }
 
 /** The constraint on an event map; unlike `EventMap` itself it also takes an `interface` without an index signature. */
-export type EventMapOf<M> = { [K in keyof M]: { send?: unknown; receive?: unknown; answer?: object } };
+export type EventMapOf<M> = {
+  [K in keyof M]: { send?: unknown; receive?: unknown; answer?: object; stream?: unknown };
+};
 
 /** The events of `M` that may be sent. */
 export type SendEvent<M> = {
@@ -21,6 +23,14 @@ export type SendEvent<M> = {
 export type SendPayload<M, K extends keyof M> = M[K] extends { send?: infer P } ? Sendable<P> : never;
 
 type Sendable<P> = P extends Uint8Array ? Binary : P;
+
+/** The events of `M` that open a stream. */
+export type StreamEvent<M> = {
+  [K in SendEvent<M>]: "stream" extends keyof M[K] ? K : never;
+}[SendEvent<M>];
+
+/** What each part of a stream of `event` carries. Where that is a `Uint8Array`, bytes of any kind will do. */
+export type StreamPayload<M, K extends keyof M> = M[K] extends { stream?: infer P } ? Sendable<P> : never;
 
 /** The events of `M` that may be received. */
 export type ReceiveEvent<M> = {
@@ -136,6 +146,33 @@ export type AnswerPart<A = Record<string, unknown>> = {
 
 /** What `request` gives: what the first part carries; undefined if the answer has none. */
 export type AnswerPayload<M, K extends keyof M> = AnswerPart<AnswerEvents<M, K>>["payload"] | undefined;
+
+/**
+ * A send that goes on: parts to the one handler that it started, in order, and the answer that comes back meanwhile. Both
+ * go on across reconnects. Leaving the loop stops the stream and the work at the server.
+ */
+export interface ClientStream<M extends EventMapOf<M> = EventMap, K extends StreamEvent<M> = StreamEvent<M>>
+  extends AsyncIterableIterator<AnswerPart<AnswerEvents<M, K>>, undefined> {
+  /**
+   * Sends a part. Resolves when there is room for it, which waits for the handler to have read enough of those before:
+   * who awaits each never runs ahead. Rejects with the code `stream_over` if the stream is over, and `stream_full` if the
+   * part before still waits for room. What else becomes of a part but that it is taken stops the stream, and is thrown by
+   * the loop, too.
+   */
+  write(part: StreamPayload<M, K>): Promise<void>;
+  /** Says that no part follows. Resolves when the server has taken that, and so every part, or wants no more of them. */
+  end(): Promise<void>;
+}
+
+export interface StreamOptions<P = unknown> extends SendOptions {
+  /**
+   * Writes what comes of it, part by part, and then ends the stream. If it throws, the stream is stopped and the answer
+   * throws the same; when the stream is over, it is left.
+   */
+  from?: AsyncIterable<P> | Iterable<P>;
+  /** Stops the stream and the work at the server; the loop and the writes that wait throw its reason. */
+  signal?: AbortSignal;
+}
 
 /**
  * What the server has confirmed on this connection. Only `processing_ready` and `degraded` mean that it will process

@@ -17,7 +17,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         file: "client/connection.rs",
         text: "let limits = self.limits.filter(|_| self.stage.is_ready())?;",
-        replacement: "let limits = self.limits.unwrap_or(Limits { max_message_bytes: 1 << 20, max_in_flight: 64, max_in_flight_bytes: 1 << 20 });",
+        replacement: "let limits = self.limits.unwrap_or(Limits { max_message_bytes: 1 << 20, max_in_flight: 64, max_in_flight_bytes: 1 << 20, ..Limits::default() });",
         breaks: "ready.gate: the client writes at `open`",
     },
     Mutation {

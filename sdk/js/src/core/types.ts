@@ -1,10 +1,10 @@
 import type { Client as WholeClient } from "../client.js";
 import type { ConnectOptions as AllOptions, EventMap, EventMapOf } from "../types.js";
 
-/** A connection to a server, through as many sockets as it takes: `Client` of "readywire" without topics and carry-over. */
+/** A connection to a server, through as many sockets as it takes: `Client` of "readywire" without topics, streams and carry-over. */
 export type Client<M extends EventMapOf<M> = EventMap> = Omit<
   WholeClient<M>,
-  "subscribe" | "history" | "publish" | "openAnswers" | "attach"
+  "subscribe" | "history" | "publish" | "openStream" | "openAnswers" | "attach"
 >;
 
 /** As of "readywire", without what is carried over the reload of a page. */

@@ -26,6 +26,14 @@ export class ScriptedEngine {
     // The engine copies what it is given.
     this.calls.push(["sendBytes", handle, event, payload.slice(), ...rest]);
   }
+  write(...call) {
+    this.calls.push(["write", ...call]);
+    this.onWrite?.(...call);
+  }
+  writeBytes(handle, stream, payload) {
+    this.calls.push(["writeBytes", handle, stream, payload.slice()]);
+    this.onWrite?.(handle, stream, payload, false);
+  }
   subscribe(...call) {
     this.calls.push(["subscribe", ...call]);
   }
