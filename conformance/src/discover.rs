@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// What a server may have beyond Core.
-const BEYOND_CORE: [Level; 5] = [Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary];
+const BEYOND_CORE: [Level; 6] =
+    [Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams];
 
 /// The levels of a server: Core, and those that `capabilities` of its `ready` lists.
 ///

@@ -18,6 +18,7 @@ pub const SETTINGS: &[(&str, u64, &str)] = &[
     ("heartbeat_timeout_ms", 2500, "silence after a ping; then 4203"),
     ("session_ttl_ms", 3000, "how long a detached session is kept"),
     ("sessions_per_subject", 64, "sessions of one subject"),
+    ("streams", 8, "streams of one session that are open; then `too_many_streams`"),
     ("subscriptions", 32, "topics that one connection follows; then `too_many`"),
     ("preauth_connections", 40, "connections of one address that have not said who they are; then HTTP 503"),
 ];

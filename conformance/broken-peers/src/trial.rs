@@ -17,7 +17,8 @@ use std::time::Duration;
 /// How long a broken client may take for the next thing.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What both peers have.
-const LEVELS: [Level; 6] = [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary];
+const LEVELS: [Level; 7] =
+    [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams];
 
 /// What became of a mutant.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Writing and reading frames.
 
+use super::scripted::{DEFAULT_STREAM_BYTES, DEFAULT_STREAM_MESSAGES};
 use super::{Broken, Peer, Play};
 use crate::case::Closed;
 use crate::link::Inbound;
@@ -295,6 +296,12 @@ impl Play {
                     ("max_in_flight", &frame["limits"]["max_in_flight"]),
                 ] {
                     self.kept.insert(name.to_owned(), value.clone());
+                }
+                for (name, usual) in
+                    [("stream_messages", DEFAULT_STREAM_MESSAGES), ("stream_bytes", DEFAULT_STREAM_BYTES)]
+                {
+                    let limit = frame["limits"][name].as_u64().unwrap_or(usual);
+                    self.kept.insert(name.to_owned(), Value::from(limit));
                 }
                 return pattern::matches(&Value::Object(pattern.clone()), Some(&frame), &mut self.kept).map_err(
                     |reason| Broken::failed(format!("`ready` with {}", json!(pattern)), format!("{frame} ({reason})")),

@@ -5,6 +5,11 @@ use super::{Broken, Peer, Play};
 use crate::pattern;
 use serde_json::{Map, Value, json};
 
+/// How many parts of a stream are written and not read, where `ready` does not say.
+pub(super) const DEFAULT_STREAM_MESSAGES: u64 = 64;
+/// The same in bytes of payload.
+pub(super) const DEFAULT_STREAM_BYTES: u64 = 1_048_576;
+
 /// What the suite knows of the client that it serves.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
@@ -60,7 +65,7 @@ impl Play {
         let Peer::Client(run) = &self.peer else {
             return Err(Broken::Impossible("only to a client `ready` is said".to_owned()));
         };
-        let capabilities: Vec<&str> = ["resume", "answers", "topics", "refresh", "binary"]
+        let capabilities: Vec<&str> = ["resume", "answers", "topics", "refresh", "binary", "streams"]
             .into_iter()
             .filter(|level| run.has(level) && self.script.speaks(level))
             .collect();
@@ -70,6 +75,10 @@ impl Play {
             "heartbeat": { "interval_ms": 20_000, "timeout_ms": 10_000 },
             "capabilities": capabilities,
         });
+        if capabilities.contains(&"streams") {
+            ready["limits"]["stream_messages"] = json!(DEFAULT_STREAM_MESSAGES);
+            ready["limits"]["stream_bytes"] = json!(DEFAULT_STREAM_BYTES);
+        }
         if capabilities.contains(&"resume") {
             let script = &mut self.script;
             let resumed =

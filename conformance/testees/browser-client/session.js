@@ -50,6 +50,18 @@ export class SessionRun extends Run {
         if (order.read !== false) void this.#read(handle, parts);
         break;
       }
+      case "open": {
+        const stream = this.client.openStream(event, payload, this.sendOptions(order));
+        this.#streams.set(handle, stream);
+        if (order.read !== false) void this.#read(handle, stream);
+        break;
+      }
+      case "write":
+        this.#part(handle, () => this.#streams.get(order.stream).write(payload));
+        break;
+      case "finish":
+        this.#part(handle, () => this.#streams.get(order.stream).end());
+        break;
       case "request":
         this.client.request(event, payload, this.sendOptions(order)).then(
           (answer) => this.report("answer", { handle, ...told(answer), end: true, error: null }),
@@ -90,6 +102,14 @@ export class SessionRun extends Run {
       default:
         super.obey(order);
     }
+  }
+
+  /** Places a part, or the end. What becomes of it later events tell. */
+  #part(handle, place) {
+    this.#placing = handle;
+    const placed = place();
+    this.#placing = null;
+    placed.catch((error) => this.#failed(handle, error));
   }
 
   async #read(handle, parts) {

@@ -97,7 +97,7 @@ CLOSE_CODES = {
 }  # every other clause: 4400
 
 FROM_SERVER = {
-    "stage", "ready", "ack", "nack", "message", "subscribed", "unsubscribed", "publication", "page", "drain",
+    "stage", "ready", "ack", "nack", "message", "subscribed", "unsubscribed", "publication", "page", "read", "drain",
 }  # fmt: skip
 
 # The frames that a client sends, with "!" at what is required. Types are checked whatever the level; what a member of
@@ -110,7 +110,8 @@ SHAPES: dict[str, dict[str, Any]] = {
         "window": {"messages!": int, "bytes!": int},
         "resume": {"session!": str, "token!": str, "attempt!": int, "settled": int, "inbox": int},
     },
-    "send": {"id!": int, "event!": str, "answer": bool, "key": str, "topic": str},
+    "send": {"id!": int, "event!": str, "answer": bool, "key": str, "topic": str}
+    | {"stream": bool, "of": int, "end": bool},
     "subscribe": {"topic!": str, "offset": int, "epoch": str, "last": int},
     "unsubscribe": {"topic!": str},
     "history": {"request!": int, "topic!": str, "limit!": int, "before": int, "epoch": str},

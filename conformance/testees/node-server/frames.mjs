@@ -114,6 +114,9 @@ const SHAPES = {
     "answer?": boolean,
     "key?": string,
     "topic?": string,
+    "stream?": boolean,
+    "of?": integer,
+    "end?": boolean,
   },
   taken: { offset: integer, "topic?": string },
   cancel: { re: integer },
@@ -127,7 +130,7 @@ const SHAPES = {
 };
 
 const SERVER_TYPES = new Set(
-  ["stage", "ready", "ack", "nack", "message", "subscribed", "unsubscribed", "publication", "page", "drain"],
+  ["stage", "ready", "ack", "nack", "message", "subscribed", "unsubscribed", "publication", "page", "read", "drain"],
 );
 
 /** @param {string} text of an object that the protocol defines */

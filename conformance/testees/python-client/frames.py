@@ -97,6 +97,7 @@ SHAPES = {
     "page": {
         "request": INTEGER, "epoch?": TEXT, "head?": INTEGER, "more?": FLAG, "code?": TEXT, "retry?": FLAG,
     },
+    "read": {"re": INTEGER, "id": INTEGER},
     "auth": {
         "expires_in_ms?": INTEGER, "required?": FLAG, "deadline_ms?": INTEGER, "error?": _ERROR, "retry?": FLAG,
     },

@@ -8,7 +8,8 @@ use crate::verdict::Counts;
 use maud::{Markup, html};
 use readywire_protocol::clause::Level;
 
-const LEVELS: [Level; 6] = [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary];
+const LEVELS: [Level; 7] =
+    [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams];
 
 pub(super) fn levels(runs: &[Run]) -> Markup {
     html! {

@@ -1,6 +1,7 @@
 //! The events of the contract.
 
 use crate::services::Search;
+use crate::streams::{Outcome, Permit, Relay, Relays};
 use crate::topics::{Contract, Lose, Revoke};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 /// All of them.
 pub(crate) fn application(search: &Arc<Search>, log: &Arc<dyn Log>) -> Application {
+    let relays = Arc::new(Relays::default());
     Application::new()
         .with("echo", Echo)
         .with("count", Count)
@@ -25,6 +27,9 @@ pub(crate) fn application(search: &Arc<Search>, log: &Arc<dyn Log>) -> Applicati
         .with("tell", Tell)
         .with("needy", Needy)
         .with("impair", Impair(search.clone()))
+        .with("relay", Relay(relays.clone()))
+        .with("permit", Permit(relays.clone()))
+        .with("fate", Outcome(relays))
         .with("lose", Lose(log.clone()))
         .with("revoke", Revoke)
         .with_topics(Contract)

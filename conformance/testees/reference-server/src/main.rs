@@ -8,6 +8,7 @@
 mod handlers;
 mod services;
 mod settings;
+mod streams;
 mod tokens;
 mod topics;
 

@@ -17,6 +17,7 @@ pub(crate) struct Settings {
     heartbeat_timeout_ms: Option<u64>,
     session_ttl_ms: Option<u64>,
     sessions_per_subject: Option<usize>,
+    streams: Option<usize>,
     subscriptions: Option<usize>,
     pub(crate) preauth_connections: Option<usize>,
 }
@@ -43,6 +44,7 @@ impl Settings {
         set(&mut config.ping_timeout, self.heartbeat_timeout_ms);
         set(&mut config.session_ttl, self.session_ttl_ms);
         config.sessions_per_subject = self.sessions_per_subject.unwrap_or(config.sessions_per_subject);
+        config.streams = self.streams.unwrap_or(config.streams);
         config.subscriptions = self.subscriptions.unwrap_or(config.subscriptions);
         config
     }

@@ -22,9 +22,10 @@ pub async fn serve(mut orders: UnboundedReceiver<String>, reports: UnboundedSend
         "on": "hello",
         "name": "readywire (Rust)",
         "version": env!("CARGO_PKG_VERSION"),
-        "levels": ["resume", "answers", "topics", "refresh", "binary"],
-        // `connect` gives the client only when it is ready for the first time.
-        "lacks": ["early_client"],
+        "levels": ["resume", "answers", "topics", "refresh", "binary", "streams"],
+        // `connect` gives the client only when it is ready for the first time, and there is nothing left to write with
+        // behind the end of a stream.
+        "lacks": ["early_client", "write_behind_the_end"],
         "options": options::NAMES,
     });
     let _ = reports.send(hello.to_string());

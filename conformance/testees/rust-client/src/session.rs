@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures::{FutureExt, Stream, StreamExt};
 use readywire::{
     Answer, AnswerError, Bytes, Client, Credential, End, History, HistoryError, Messages, Page, Payload, Position,
-    Publication, SendChange, SendChanges, SendState, Sending, States, Subscription, SubscriptionError, TokenReason,
-    TopicEvent, connect,
+    Publication, SendChange, SendChanges, SendState, Sending, States, StreamWriter, Subscription, SubscriptionError,
+    TokenReason, TopicEvent, connect,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -46,7 +46,9 @@ struct Running {
     sends: BTreeMap<u64, Sending>,
     /// Each with whether it is read.
     answers: BTreeMap<u64, (Answer<Payload>, bool)>,
-    /// The same for topics.
+    /// What writes to the streams that are open.
+    streams: BTreeMap<u64, StreamWriter>,
+    /// Of topics as of answers.
     topics: BTreeMap<u64, (Subscription, bool)>,
     pages: BTreeMap<u64, History>,
     requests: BTreeMap<u64, Later<Result<Payload, AnswerError>>>,
@@ -67,6 +69,7 @@ impl Running {
             closing: None,
             sends: BTreeMap::new(),
             answers: BTreeMap::new(),
+            streams: BTreeMap::new(),
             topics: BTreeMap::new(),
             pages: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -102,6 +105,33 @@ impl Run for Running {
                 };
                 self.handles.insert(answer.handle(), handle);
                 self.answers.insert(handle, (answer, order["read"] != false));
+            }
+            "open" => {
+                let options = options::of_send(order);
+                let stream = match &bytes {
+                    Some(bytes) => self.client.open_stream_with(&event, bytes.clone(), options),
+                    None => self.client.open_stream_with(&event, payload, options),
+                };
+                let (writer, answer) = stream.split();
+                self.handles.insert(answer.handle(), handle);
+                self.streams.insert(handle, writer);
+                self.answers.insert(handle, (answer, order["read"] != false));
+            }
+            "write" => {
+                let Some(writer) = self.streams.get_mut(&order["stream"].as_u64().unwrap_or_default()) else {
+                    return self.reports.trouble("that stream is not open");
+                };
+                let sending = match bytes {
+                    Some(bytes) => writer.try_write(bytes),
+                    None => writer.try_write(payload),
+                };
+                self.sends.insert(handle, sending);
+            }
+            "finish" => {
+                if let Some(writer) = self.streams.remove(&order["stream"].as_u64().unwrap_or_default()) {
+                    // Given by now, and on its way, whether anybody waits for it or not.
+                    let _ = writer.end().now_or_never();
+                }
             }
             "request" => {
                 let (client, payload) = (self.client.clone(), payload.clone());
