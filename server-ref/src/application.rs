@@ -98,6 +98,41 @@ impl Request {
         let text = self.payload.text().ok_or_else(|| unfit(&"bytes where JSON was expected"))?;
         serde_json::from_str(text).map_err(|error| unfit(&error))
     }
+
+    /// Asks whoever sent this, and waits for the answer, wherever the session goes meanwhile (level *Questions*). To drop the
+    /// future withdraws the question, and so does a client that stops what it asked for.
+    ///
+    /// ```
+    /// use futures::FutureExt;
+    /// use futures::future::BoxFuture;
+    /// use readywire_server::application::{Answer, Failure, Handler, Request, payload};
+    /// use std::time::Duration;
+    ///
+    /// /// Deletes nothing that nobody permits.
+    /// struct Delete;
+    ///
+    /// impl Handler for Delete {
+    ///     fn handle<'a>(&'a self, request: Request, answer: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>> {
+    ///         async move {
+    ///             let question = payload(&"really?")?;
+    ///             let permitted = request.ask("confirm", &question, Duration::from_secs(60)).await?;
+    ///             answer.end("deleted", &(permitted.text() == Some("true"))).await
+    ///         }
+    ///         .boxed()
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn ask<'a>(
+        &'a self,
+        event: &'a str,
+        payload: &'a Payload,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Payload, Unanswered>> {
+        self.room.ask(&self.subject, &self.session, event, payload, within)
+    }
 }
 
 impl fmt::Debug for Request {
@@ -140,6 +175,62 @@ pub trait Room: Send + Sync {
     /// # Errors
     /// Nobody was told.
     fn revoke<'a>(&'a self, subject: &'a str, topic: &'a str) -> BoxFuture<'a, Result<(), Undeliverable>>;
+    /// A question to one session of a subject, whichever process has it, and its answer. To drop the future withdraws it.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    fn ask<'a>(
+        &'a self,
+        subject: &'a str,
+        session: &'a str,
+        event: &'a str,
+        payload: &'a Payload,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Payload, Unanswered>> {
+        let _ = (subject, session, event, payload, within);
+        Box::pin(std::future::ready(Err(Unanswered::Unsupported)))
+    }
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The time is over.
+    Deadline,
+    /// The session is over.
+    Gone,
+    /// Its client does not answer questions.
+    Unsupported,
+    /// Its client says why: `unhandled` if nothing there answers this event.
+    Refused {
+        /// For a program.
+        code: String,
+        /// For a person.
+        message: String,
+    },
+    /// The work that asked was stopped.
+    Stopped,
+    /// It could not be asked.
+    Undeliverable(Undeliverable),
+}
+
+impl From<Undeliverable> for Unanswered {
+    fn from(undeliverable: Undeliverable) -> Self {
+        Self::Undeliverable(undeliverable)
+    }
+}
+
+impl From<Unanswered> for Failure {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Deadline => Self::new("unanswered", "nobody answered in time"),
+            Unanswered::Gone => Undeliverable::Gone.into(),
+            Unanswered::Unsupported => Self::new("unanswered", "the client does not answer questions"),
+            Unanswered::Refused { code, message } => Self { code, message },
+            Unanswered::Stopped => Self::cancelled(),
+            Unanswered::Undeliverable(undeliverable) => undeliverable.into(),
+        }
+    }
 }
 
 /// Where the parts of answers go: the inbox of the session that asked.
@@ -265,7 +356,7 @@ impl Answer {
     }
 
     async fn write(&self, event: &str, payload: Payload, end: bool, error: Option<AnswerError>) -> Result<(), Failure> {
-        let message = SessionMessage { event: event.to_owned(), payload, re: Some(self.re), end, error };
+        let message = SessionMessage { event: event.to_owned(), payload, re: Some(self.re), end, error, asks: false };
         Ok(self.inbox.append(message).await?)
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod greeting;
 mod history;
 mod moving;
+mod questions;
 mod sends;
 pub(crate) mod tokens;
 mod topics;
@@ -191,7 +192,7 @@ enum Wake {
     Topics(Option<Answered>),
     Page(Read),
     Released,
-    Streams,
+    Moved,
     Upstream,
     Inbound(Inbound),
     Inbox,
@@ -209,7 +210,7 @@ impl Driver {
                 return;
             }
             self.let_go().await;
-            let waits::Watched { ownership, inbox, release, streams } = waits::split(self.held.as_mut());
+            let waits::Watched { ownership, inbox, release, session } = waits::split(self.held.as_mut());
             let timer = self.core.poll_timeout().map(|instant| self.hub.moment(instant));
             // What happens now and then comes before what a client can make happen without a pause.
             let wake = tokio::select! {
@@ -223,7 +224,7 @@ impl Driver {
                 () = waits::at(timer) => Wake::Timer,
                 () = waits::further(self.services.as_mut()) => Wake::Services,
                 () = waits::released(release) => Wake::Released,
-                () = waits::streams(streams) => Wake::Streams,
+                () = waits::moved(session) => Wake::Moved,
                 answered = self.topics.woken() => Wake::Topics(answered),
                 read = self.pages.read() => Wake::Page(read),
                 () = upstream::moved(self.behind.as_mut()) => Wake::Upstream,
@@ -260,7 +261,10 @@ impl Driver {
                 Wake::Services => self.progress().await,
                 Wake::Topics(Some(answered)) => self.answered(answered),
                 Wake::Page(read) => self.page_read(read),
-                Wake::Streams => self.streams_moved(),
+                Wake::Moved => {
+                    self.streams_moved();
+                    self.questions_moved();
+                }
                 Wake::Released => self.look_for_release().await,
                 Wake::Upstream => self.upstream_moved().await,
                 Wake::Inbound(inbound) => self.read(inbound).await,
@@ -439,13 +443,19 @@ impl Driver {
             if messages.is_empty() {
                 return;
             }
+            let mut questions = Vec::new();
             for (message, at) in messages {
                 // The core may put one off until there is room for it: then it comes again.
                 let again = held.untaken.back().is_some_and(|(offset, _)| *offset >= message.offset);
                 if at >= held.since && !again {
                     held.untaken.push_back((message.offset, at));
                 }
+                let question = message.asks.then_some(message.offset);
                 self.core.deliver(message);
+                questions.extend(question);
+            }
+            for offset in questions {
+                self.delivered_question(offset).await;
             }
             self.wire.take(&mut self.core, &self.hub);
         }

@@ -190,7 +190,7 @@ fn message(text: String) -> SessionMessage {
             ("text", Payload::parse(&serde_json::Value::from(text).to_string()).unwrap_or_else(|_| Payload::null()))
         }
     };
-    SessionMessage { event: event.to_owned(), payload, re: None, end: false, error: None }
+    SessionMessage { event: event.to_owned(), payload, re: None, end: false, error: None, asks: false }
 }
 
 /// What a send says to the upstream.

@@ -1,6 +1,6 @@
 //! What the connections of a server share: sessions, who holds them, running work.
 
-use crate::application::{Application, Room, Undeliverable};
+use crate::application::{Application, Room, Unanswered, Undeliverable};
 use crate::claims::Authority;
 use crate::drain::{Drain, DrainOptions};
 use crate::faults::Faults;
@@ -147,6 +147,7 @@ impl Hub {
         parts.config.topics = policy.is_some();
         // The application behind a gateway has no handlers here.
         parts.config.has_streams = parts.gateway.is_none();
+        parts.config.has_questions = parts.gateway.is_none();
         let metrics = Metrics::default();
         let published = metrics.publications.clone();
         let topics = Topics::new(parts.log.clone(), policy, parts.config.max_message_bytes, published);
@@ -303,7 +304,8 @@ impl Hub {
 
     /// Keeps the sessions that connections here have.
     pub async fn keep_sessions(&self) {
-        let names: Vec<Name> = self.shared().bound.values().flatten().cloned().collect();
+        let mut names: Vec<Name> = self.shared().bound.values().flatten().cloned().collect();
+        names.extend(self.store.asked().iter().cloned());
         if let Err(error) = self.store.keep_bound(names).await {
             tracing::warn!(%error, "the sessions of this process were not kept");
         }
@@ -404,8 +406,14 @@ impl Hub {
         payload: &Payload,
     ) -> Result<usize, Undeliverable> {
         let sessions = sessions.map_err(|_| Undeliverable::Unavailable)?;
-        let message =
-            SessionMessage { event: event.to_owned(), payload: payload.clone(), re: None, end: false, error: None };
+        let message = SessionMessage {
+            event: event.to_owned(),
+            payload: payload.clone(),
+            re: None,
+            end: false,
+            error: None,
+            asks: false,
+        };
         let mut reached = 0;
         for address in &sessions {
             match self.store.append(address, &message).await {
@@ -456,5 +464,21 @@ impl Room for Hub {
 
     fn revoke<'a>(&'a self, subject: &'a str, topic: &'a str) -> BoxFuture<'a, Result<(), Undeliverable>> {
         self.topics.revoke(subject, topic).boxed()
+    }
+
+    fn ask<'a>(
+        &'a self,
+        subject: &'a str,
+        session: &'a str,
+        event: &'a str,
+        payload: &'a Payload,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Payload, Unanswered>> {
+        async move {
+            self.fits(event, payload)?;
+            let address = Address::of(subject, session).ok_or(Unanswered::Gone)?;
+            self.store.ask(address, event, payload, within).await
+        }
+        .boxed()
     }
 }

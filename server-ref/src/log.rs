@@ -9,6 +9,7 @@
 //! | `session/<subject>/<id>` | what was decided in a session, under the fence of whoever has it bound |
 //! | `inbox/<subject>/<id>` | what the session is told; offsets are those of `message` frames |
 //! | `stream/<subject>/<session>/<id>` | the parts of a stream that are not read, and its end |
+//! | `question/<subject>/<session>/<offset>` | the answer to a question, or that nobody waits for one |
 //! | `keys/<subject>` | the keys of sends that were taken |
 //! | `topic/<name>` | what is published on a topic |
 //! | `revocations` | which subscriptions the application has taken back |

@@ -5,13 +5,15 @@
 //! meanwhile, cannot. So note is kept of what is under way, and a session is released when it is done (clause
 //! `send.order`).
 
-use crate::application::{Room, Undeliverable};
+use crate::application::{Room, Unanswered, Undeliverable};
 use crate::hub::Hub;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::json::Payload;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The room of one handler.
@@ -20,11 +22,13 @@ pub(crate) struct SessionRoom {
     hub: Arc<Hub>,
     starts: TaskTracker,
     started: Arc<AtomicBool>,
+    /// Set when the work is to stop.
+    cancellation: CancellationToken,
 }
 
 impl SessionRoom {
-    pub(crate) fn new(hub: Arc<Hub>, starts: &TaskTracker) -> Self {
-        Self { hub, starts: starts.clone(), started: Arc::default() }
+    pub(crate) fn new(hub: Arc<Hub>, starts: &TaskTracker, cancellation: CancellationToken) -> Self {
+        Self { hub, starts: starts.clone(), started: Arc::default(), cancellation }
     }
 
     /// To be set when the handler has come to its first real wait: from then on it goes on by itself.
@@ -66,5 +70,22 @@ impl Room for SessionRoom {
 
     fn revoke<'a>(&'a self, subject: &'a str, topic: &'a str) -> BoxFuture<'a, Result<(), Undeliverable>> {
         self.noted(Room::revoke(&*self.hub, subject, topic))
+    }
+
+    /// Nobody waits for the answer of work that was stopped.
+    fn ask<'a>(
+        &'a self,
+        subject: &'a str,
+        session: &'a str,
+        event: &'a str,
+        payload: &'a Payload,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Payload, Unanswered>> {
+        let asking = self.hub.ask(subject, session, event, payload, within);
+        async move {
+            let answered = self.cancellation.run_until_cancelled(asking).await;
+            answered.unwrap_or(Err(Unanswered::Stopped))
+        }
+        .boxed()
     }
 }

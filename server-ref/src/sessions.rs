@@ -7,15 +7,17 @@
 
 mod bound;
 mod codec;
+mod questions;
 mod streams;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use bound::{BoundSession, Left, Taking, Watches};
-pub(crate) use streams::{Part, Resumed, StreamNews, Streams, parts};
+pub(crate) use streams::{Part, Resumed, StreamNews, parts};
 
 use crate::log::{Append, Durability, Head, Holds, Log, LogError, Name, Record};
 use codec::{decode_record, encode_message, encode_record};
+use questions::Asked;
 use readywire_protocol::config::{ServerConfig, Window};
 use readywire_protocol::frame::{Refusal, Resume};
 use readywire_protocol::server::{
@@ -45,7 +47,7 @@ pub(crate) struct Address {
 
 impl Address {
     /// `None` if no session can have this id. A client says it: it must not name another subject's log.
-    fn of(subject: &str, id: &str) -> Option<Self> {
+    pub(crate) fn of(subject: &str, id: &str) -> Option<Self> {
         let fits = !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         fits.then(|| Self {
             id: id.into(),
@@ -99,11 +101,12 @@ impl From<LogError> for Unbound {
 pub(crate) struct SessionStore {
     log: Arc<dyn Log>,
     config: ServerConfig,
+    asked: Asked,
 }
 
 impl SessionStore {
     pub(crate) fn new(log: Arc<dyn Log>, config: ServerConfig) -> Self {
-        Self { log, config }
+        Self { log, config, asked: Asked::default() }
     }
 
     /// Binds a connection to the session it asks for, or to a new one. A failed resume never tells why.

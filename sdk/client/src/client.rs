@@ -8,6 +8,7 @@ use crate::history::{Asked, History};
 use crate::messages::{Messages, SendChanges, States};
 use crate::options::SendOptions;
 use crate::payload::{FromPayload, IntoPayload};
+use crate::question::Questions;
 use crate::sending::{Outcome, Sending};
 use crate::stream::ClientStream;
 use crate::subscription::Subscription;
@@ -178,6 +179,14 @@ impl Client {
         let (slow, overflow) = oneshot::channel();
         self.link.give(Input::Sink(Request::Messages(Reader { items, overflow: Some(slow) })));
         Messages { messages, overflow, told: false }
+    }
+
+    /// The questions of this event that the server asks from now on, for this application to answer. One reader for each
+    /// event: another takes its place. What nobody reads the server is told, as `unhandled`.
+    pub fn questions(&self, event: &str) -> Questions {
+        let (questions, asked) = mpsc::channel(BUFFER);
+        self.link.give(Input::Sink(Request::Questions { event: event.to_owned(), questions }));
+        Questions { asked, link: self.link.clone() }
     }
 
     /// Follows a topic from now on. What comes is told in order and across reconnects, and if something is missing, that

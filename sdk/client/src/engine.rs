@@ -13,6 +13,8 @@ use readywire_protocol::client::{
     ClientEvent, ClientState, Command, OpeningResult, Position, SendOptions, Start, TokenResult,
 };
 use readywire_protocol::close::CloseFrame;
+#[cfg(feature = "questions")]
+use readywire_protocol::frame::AnswerError;
 use readywire_protocol::frame::envelope_text;
 use readywire_protocol::json::Payload;
 use readywire_protocol::time::{Duration, Instant};
@@ -60,6 +62,16 @@ pub enum Input<R> {
         handle: u64,
         /// The send that opened the stream.
         stream: u64,
+    },
+    /// See `Client::answer`.
+    #[cfg(feature = "questions")]
+    Answer {
+        /// Chosen by the caller, never used twice.
+        handle: u64,
+        /// The question.
+        question: u64,
+        /// A payload, or why there is none.
+        answer: Result<Payload, AnswerError>,
     },
     /// See `Client::subscribe`.
     Subscribe {
@@ -143,7 +155,8 @@ pub trait EventSink {
     /// Does what the application wants.
     fn request(&mut self, request: Self::Request);
 
-    /// Something happened. Gives back the handle of an answer or a subscription that nobody reads any more.
+    /// Something happened. Gives back the handle of an answer or a subscription that nobody reads any more, or the question
+    /// that nothing answers.
     fn event(&mut self, event: ClientEvent) -> Option<u64>;
 
     /// Whether this message of an existing server says that it is ready (clause `existing.gate`).
@@ -251,7 +264,15 @@ impl<S: EventSink> Engine<S> {
     pub fn tell(&mut self) -> bool {
         let mut cancelled = false;
         while let Some(event) = self.core.poll_event() {
+            #[cfg(feature = "questions")]
+            let asks = matches!(event, ClientEvent::Question { .. });
             if let Some(handle) = self.sink.event(event) {
+                #[cfg(feature = "questions")]
+                if asks {
+                    self.core.unhandled(clock::now(), handle);
+                    cancelled = true;
+                    continue;
+                }
                 self.core.cancel(clock::now(), handle);
                 cancelled = true;
             }
@@ -289,6 +310,8 @@ impl<S: EventSink> Engine<S> {
                 Input::Part { handle, stream, payload } => self.core.write_part(now, handle, stream, payload),
                 #[cfg(feature = "streams")]
                 Input::EndStream { handle, stream } => self.core.end_stream(now, handle, stream),
+                #[cfg(feature = "questions")]
+                Input::Answer { handle, question, answer } => self.core.answer(now, handle, question, answer),
                 Input::Subscribe { handle, topic, from } => self.core.subscribe(handle, &topic, from),
                 Input::History { handle, topic, limit, before } => self.core.history(handle, &topic, limit, before),
                 Input::Cancel { handle } => self.core.cancel(now, handle),

@@ -3,6 +3,7 @@
 use crate::engine::EventSink;
 use crate::error::{AnswerError, HistoryError, SendError, SlowConsumer, SubscriptionError};
 use crate::messages::Message;
+use crate::question::Asked;
 use crate::sending::{Acknowledged, SendChange, SendState};
 use crate::subscription::{Publication, TopicEvent};
 use futures::channel::{mpsc, oneshot};
@@ -26,6 +27,8 @@ pub(crate) enum Request {
     Subscription { handle: u64, reader: Reader<Result<TopicEvent, SubscriptionError>> },
     /// Somebody waits for a page.
     Page { handle: u64, page: oneshot::Sender<Result<Page, HistoryError>> },
+    /// Somebody answers the questions of an event, in place of whoever did.
+    Questions { event: String, questions: mpsc::Sender<Asked> },
     /// Somebody reads messages.
     Messages(Reader<Message>),
     /// Somebody follows the state.
@@ -85,6 +88,10 @@ pub(crate) struct Front {
     answers: HashMap<u64, Reader<Result<AnswerPart, AnswerError>>>,
     subscriptions: HashMap<u64, Reader<Result<TopicEvent, SubscriptionError>>>,
     pages: HashMap<u64, oneshot::Sender<Result<Page, HistoryError>>>,
+    /// Who answers the questions of an event.
+    answerers: HashMap<String, mpsc::Sender<Asked>>,
+    /// Who is told that a question was withdrawn.
+    asked: HashMap<u64, oneshot::Sender<()>>,
     readers: Vec<Reader<Message>>,
     /// Messages that came before anybody read; `None` once somebody did.
     early: Option<Early>,
@@ -102,6 +109,8 @@ impl Front {
             answers: HashMap::new(),
             subscriptions: HashMap::new(),
             pages: HashMap::new(),
+            answerers: HashMap::new(),
+            asked: HashMap::new(),
             readers: Vec::new(),
             early: Some(Early::default()),
             followers: Vec::new(),
@@ -192,6 +201,7 @@ impl EventSink for Front {
             Request::Answer { handle, reader } => drop(self.answers.insert(handle, reader)),
             Request::Subscription { handle, reader } => drop(self.subscriptions.insert(handle, reader)),
             Request::Page { handle, page } => drop(self.pages.insert(handle, page)),
+            Request::Questions { event, questions } => drop(self.answerers.insert(event, questions)),
             Request::Messages(mut reader) => {
                 let early = self.early.take().unwrap_or_default();
                 for message in early.messages {
@@ -237,6 +247,21 @@ impl EventSink for Front {
             ClientEvent::Settled { handle, outcome } => self.settled(handle, outcome),
             ClientEvent::Message { offset, event, payload } => {
                 self.message(Message { offset, event, payload });
+            }
+            ClientEvent::Question { question, offset, event, payload } => {
+                let (withdrawn, told) = oneshot::channel();
+                let answerer = self.answerers.get_mut(&event);
+                let asked = Asked { question, offset, event, payload, withdrawn: told };
+                if answerer.is_none_or(|answerer| answerer.try_send(asked).is_err()) {
+                    return Some(question);
+                }
+                self.asked.retain(|_, asked| !asked.is_canceled());
+                self.asked.insert(question, withdrawn);
+            }
+            ClientEvent::Withdrawn { question } => {
+                if let Some(withdrawn) = self.asked.remove(&question) {
+                    let _ = withdrawn.send(());
+                }
             }
             // Only existing servers send bare text.
             ClientEvent::Text(_) => {}

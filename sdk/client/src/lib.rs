@@ -58,6 +58,8 @@ mod messages;
 mod options;
 #[cfg(feature = "api")]
 mod payload;
+#[cfg(feature = "api")]
+mod question;
 #[doc(hidden)]
 pub mod remedy;
 #[cfg(feature = "api")]
@@ -84,6 +86,7 @@ pub use self::{
     messages::{Message, Messages, SendChanges, States},
     options::{Options, SendOptions},
     payload::{Bytes, FromPayload, IntoPayload, Payload, PayloadError},
+    question::{Question, Questions},
     sending::{Acknowledged, SendChange, SendState, Sending},
     stream::{ClientStream, StreamWriter},
     subscription::{Publication, Subscription, TopicEvent},

@@ -12,13 +12,17 @@ pub(crate) const REFRESH: bool = cfg!(feature = "refresh");
 pub(crate) const BINARY: bool = cfg!(feature = "binary");
 /// The level Streams.
 pub(crate) const STREAMS: bool = cfg!(feature = "streams");
+/// The level Questions.
+pub(crate) const QUESTIONS: bool = cfg!(feature = "questions");
 /// Sessions that outlive their client (clause `session.stored`).
 pub(crate) const CARRY: bool = cfg!(feature = "carry");
 
 /// The levels that the hello lists.
 pub(crate) fn levels() -> Vec<String> {
     let mut levels = vec!["resume".to_owned(), "answers".to_owned()];
-    for (level, built) in [("topics", TOPICS), ("refresh", REFRESH), ("binary", BINARY), ("streams", STREAMS)] {
+    for (level, built) in
+        [("topics", TOPICS), ("refresh", REFRESH), ("binary", BINARY), ("streams", STREAMS), ("questions", QUESTIONS)]
+    {
         if built {
             levels.push(level.to_owned());
         }

@@ -41,6 +41,8 @@ pub enum Level {
     Binary,
     /// Sends that follow another one to its handler.
     Streams,
+    /// Messages that ask, and sends that answer them.
+    Questions,
 }
 
 macro_rules! named {
@@ -58,7 +60,7 @@ named!(Strength { Must "MUST", Should "SHOULD", May "MAY" });
 named!(Side { Client "client", Server "server", Both "both" });
 named!(Level {
     Core "Core", Resume "Resume", Answers "Answers", Topics "Topics", Refresh "Refresh", Binary "Binary",
-    Streams "Streams",
+    Streams "Streams", Questions "Questions",
 });
 
 macro_rules! clauses {
@@ -327,6 +329,20 @@ clauses! {
         "`read` tells which parts the handler has read, in time, and again after a resume."
     StreamOwnPace "stream.own_pace" Must Server Streams
         "A handler that does not read holds up nothing else."
+    QuestionAsks "question.asks" Must Server Questions
+        "A message asks only where Questions was agreed on; elsewhere the asker is told."
+    QuestionOnce "question.once" Must Client Questions
+        "Each question is answered by one send, with a payload or an error."
+    QuestionRe "question.re" Must Client Questions
+        "An answer names a question that was delivered in its session."
+    QuestionAnswered "question.answered" Must Server Questions
+        "The first answer is told to the asker; one to no open question is refused with `not_asked`."
+    QuestionWithdrawn "question.withdrawn" Must Server Questions
+        "A question that nobody waits for any more is withdrawn by `cancel`."
+    QuestionStops "question.stops" Must Client Questions
+        "Nothing is written any more for a question that is withdrawn, or of a session that is lost."
+    QuestionCarried "question.carried" Must Client Questions
+        "Who takes up a session answers the questions that were open there with `unhandled`."
     TokenEachAttempt "token.each_attempt" Must Client Core
         "The token provider is asked before each attempt."
     TokenReasons "token.reasons" Must Server Core

@@ -148,6 +148,8 @@ pub struct ServerConfig {
     pub streams: usize,
     /// `read` waits so long for company.
     pub read_delay: Duration,
+    /// Whether the application asks questions; without, the level is not spoken.
+    pub has_questions: bool,
 }
 
 impl Default for ServerConfig {
@@ -174,6 +176,7 @@ impl Default for ServerConfig {
             stream: DEFAULT_STREAM,
             streams: 16,
             read_delay: Duration::from_millis(20),
+            has_questions: false,
         }
     }
 }

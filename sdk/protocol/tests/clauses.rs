@@ -67,9 +67,16 @@ fn every_clause_is_defined_exactly_once_and_no_other() {
 #[test]
 fn every_clause_stands_under_its_level() {
     let appendix = section("## Clauses by level");
-    for level in
-        [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams]
-    {
+    for level in [
+        Level::Core,
+        Level::Resume,
+        Level::Answers,
+        Level::Topics,
+        Level::Refresh,
+        Level::Binary,
+        Level::Streams,
+        Level::Questions,
+    ] {
         let paragraph =
             appendix.split("\n\n").find(|text| text.trim_start().starts_with(&format!("*{}*:", level.name())));
         let listed = quoted(paragraph.unwrap_or_else(|| panic!("nothing about {}", level.name())));
@@ -295,6 +302,7 @@ fn timers_and_limits_have_the_defaults_of_the_code() {
         stream,
         streams,
         read_delay,
+        has_questions: _,
     } = ServerConfig::default();
 
     let timers: BTreeMap<_, _> =

@@ -26,6 +26,8 @@ fn send(id: u64, key: Option<&str>) -> Send {
         stream: false,
         of: None,
         end: false,
+        re: None,
+        error: None,
     }
 }
 

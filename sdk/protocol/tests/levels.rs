@@ -55,7 +55,15 @@ fn ending(server: &mut ServerConnection) -> Ending {
 }
 
 fn note(offset: u64) -> Message {
-    Message { offset, event: "note".to_owned(), payload: Payload::null(), re: None, end: false, error: None }
+    Message {
+        offset,
+        event: "note".to_owned(),
+        payload: Payload::null(),
+        re: None,
+        end: false,
+        error: None,
+        asks: false,
+    }
 }
 
 #[test]

@@ -149,6 +149,9 @@ impl Driver {
         for Resumed { id, unread, read } in granted.streams {
             self.core.stream_resumed(id, unread, read);
         }
+        if granted.resumed {
+            self.resume_questions(granted.inbox).await;
+        }
         self.record.ready(inbox.map(|inbox| (id, inbox)), self.core.levels());
     }
 }

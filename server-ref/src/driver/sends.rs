@@ -46,8 +46,8 @@ impl Driver {
                 Taking::New => {
                     self.core.decide(now, send.id, Decision::Taken);
                     self.has_opened(&send);
-                    // A part goes to the handler of its stream, by the log.
-                    if send.of.is_none() {
+                    // A part goes to the handler of its stream by the log, and an answer to whoever asked.
+                    if send.of.is_none() && send.re.is_none() {
                         self.begin(send);
                     }
                 }
@@ -134,8 +134,10 @@ impl Driver {
             let refusal = behind.judge(&send);
             return (send, refusal);
         }
-        // A part goes where its stream goes.
-        let Some(claims) = self.claims.as_ref().filter(|_| send.of.is_none()) else { return (send, None) };
+        // A part goes where its stream goes, an answer to whoever asked.
+        let Some(claims) = self.claims.as_ref().filter(|_| send.of.is_none() && send.re.is_none()) else {
+            return (send, None);
+        };
         let handler = self.handler_of(&send);
         let handler = handler.as_ref();
         let needed = handler.and_then(|handler| {
@@ -186,7 +188,7 @@ impl Driver {
             true => Arc::new(SessionInbox { hub: hub.clone(), address: address.clone(), stream: stream.clone() }),
             false => Arc::new(Nowhere),
         };
-        let room = SessionRoom::new(hub.clone(), held.session.starts());
+        let room = SessionRoom::new(hub.clone(), held.session.starts(), cancellation.clone());
         let started = room.started();
         let answer = Answer::new(inbox, send.id, send.answer, cancellation);
         let request = Request {

@@ -4,7 +4,7 @@ use super::{Held, Release, Starting};
 use crate::faults::Strike;
 use crate::log::Head;
 use crate::service::Progress;
-use crate::sessions::Streams;
+use crate::sessions::BoundSession;
 use std::future::pending;
 use std::pin::Pin;
 use tokio::sync::{broadcast, watch};
@@ -57,7 +57,7 @@ pub(super) struct Watched<'a> {
     pub(super) ownership: Option<Ownership<'a>>,
     pub(super) inbox: Option<Inbox<'a>>,
     pub(super) release: Option<Awaited<'a>>,
-    pub(super) streams: Option<&'a mut Streams>,
+    pub(super) session: Option<&'a mut BoundSession>,
 }
 
 pub(super) fn split(held: Option<&mut Held>) -> Watched<'_> {
@@ -69,7 +69,7 @@ pub(super) fn split(held: Option<&mut Held>) -> Watched<'_> {
         release: release.map(|Release { news, until }| Awaited { head: news, known: session.offset(), until: *until }),
         ownership: Some(Ownership { head: &mut watches.session, fence: session.fence() }),
         inbox: Some(Inbox { head: &mut watches.inbox, delivered: *delivered }),
-        streams: Some(session.streams()),
+        session: Some(session),
     }
 }
 
@@ -106,10 +106,10 @@ pub(super) async fn released(awaited: Option<Awaited<'_>>) {
     }
 }
 
-/// Something may have become of the session's streams.
-pub(super) async fn streams(streams: Option<&mut Streams>) {
-    match streams {
-        Some(streams) => streams.moved().await,
+/// Something may have become of the session's streams, or of its questions.
+pub(super) async fn moved(session: Option<&mut BoundSession>) {
+    match session {
+        Some(session) => session.moved().await,
         None => pending().await,
     }
 }

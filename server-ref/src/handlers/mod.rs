@@ -1,6 +1,7 @@
 //! The events that the reference server knows by itself.
 
 mod agent;
+mod ask;
 mod chat;
 mod echo;
 mod notify;
@@ -9,6 +10,7 @@ mod rooms;
 mod search;
 
 pub use agent::Agent;
+pub use ask::Ask;
 pub use chat::Chat;
 pub use echo::Echo;
 pub use notify::Notify;
@@ -27,6 +29,7 @@ pub fn application() -> Application {
         .with("agent.run", Agent::default())
         .with("notify", Notify)
         .with("relay", Relay)
+        .with("ask", Ask)
         .with_topics(Rooms)
 }
 

@@ -1,6 +1,7 @@
 //! A session in the hands of the connection that has it.
 
 use super::codec::{decode_message, decode_record};
+use super::questions::{self, Questions};
 use super::streams::{Batches, Streams};
 use super::{Address, Moment, SessionStore, record};
 use crate::log::{Append, Batch, Head, Holds, LogError, Name, Place, Record, Retention};
@@ -49,6 +50,8 @@ pub(crate) struct BoundSession {
     starts: TaskTracker,
     /// The streams that are open, as far as this connection knows.
     streams: Streams,
+    /// The questions that it has delivered.
+    questions: Questions,
     /// Whether anything was decided here.
     decided: bool,
     /// Whether another has it by now.
@@ -84,8 +87,18 @@ impl BoundSession {
     }
 
     pub(super) fn unkept(store: Arc<SessionStore>, address: Address, session: Session) -> Self {
-        let (unwritten, starts, streams) = (Vec::new(), TaskTracker::new(), Streams::default());
-        Self { store, address, session, place: None, unwritten, starts, streams, decided: false, fenced: false }
+        Self {
+            store,
+            address,
+            session,
+            place: None,
+            unwritten: Vec::new(),
+            starts: TaskTracker::new(),
+            streams: Streams::default(),
+            questions: Questions::default(),
+            decided: false,
+            fenced: false,
+        }
     }
 
     pub(super) fn with_streams(self, streams: Streams) -> Self {
@@ -162,6 +175,34 @@ impl BoundSession {
         &mut self.streams
     }
 
+    /// Ends when something may have become of a stream or a question.
+    pub(crate) async fn moved(&mut self) {
+        tokio::select! {
+            () = self.streams.moved() => {}
+            () = self.questions.moved() => {}
+        }
+    }
+
+    /// The questions that its client has, up to `inbox`; tells which of them are withdrawn. One that does not answer
+    /// questions has none.
+    pub(crate) async fn resume_questions(&mut self, inbox: u64, answers: bool) -> Result<Vec<u64>, LogError> {
+        self.questions.resumed(&self.store, &self.address, inbox, answers).await
+    }
+
+    /// A question is delivered; tells whether anybody waits for its answer, if its client answers questions.
+    pub(crate) async fn delivers_question(&mut self, offset: u64, answers: bool) -> Result<bool, LogError> {
+        if !answers {
+            self.store.unsupported(&self.address, offset).await;
+            return Ok(true);
+        }
+        self.questions.follow(&self.store, &self.address, offset).await
+    }
+
+    /// The questions that nobody waits for any more.
+    pub(crate) fn withdrawn_questions(&mut self) -> Vec<u64> {
+        self.questions.look()
+    }
+
     /// Ends a stream, since its answer was cancelled: no part of it is taken any more. Tells whether it was open.
     pub(crate) async fn end_stream(&mut self, id: u64) -> Result<bool, LogError> {
         if !self.streams.is_open(id) {
@@ -171,16 +212,19 @@ impl BoundSession {
         self.store.log.remove(vec![self.address.stream(id)]).await.map(|()| true)
     }
 
-    /// Decides sends, as [`BoundSession::try_take`] does. A stream may end right before its parts are appended: then they are
-    /// judged anew.
+    /// Decides sends, as [`BoundSession::try_take`] does. A stream may end right before its parts are appended, or a question
+    /// be withdrawn right before its answer is: then they are judged anew.
     pub(crate) async fn take(&mut self, sends: &[(Send, Option<Refusal>)]) -> Result<Vec<Taking>, LogError> {
-        if sends.iter().all(|(send, _)| send.of.is_none()) {
+        let asked = sends.iter().any(|(send, _)| send.re.is_some());
+        if !asked && sends.iter().all(|(send, _)| send.of.is_none()) {
             return self.try_take(sends).await;
         }
         loop {
             let (session, unwritten) = (self.session.clone(), self.unwritten.clone());
             match self.try_take(sends).await {
                 Err(LogError::Missing) if self.forget_ended().await? => {}
+                // The session is there: it is a question that is not open any more.
+                Err(LogError::Missing | LogError::Moved) if asked => self.look().await?,
                 done => return done,
             }
             (self.session, self.unwritten) = (session, unwritten);
@@ -202,15 +246,20 @@ impl BoundSession {
         let mut known: Vec<usize> = Vec::new();
         let (mut through, mut refused) = (0, Vec::new());
         let mut batches = Batches::default();
+        let (mut answers, mut answered) = (Vec::new(), Vec::new());
         for (index, (send, refuse)) in sends.iter().enumerate() {
             if let Some(decision) = self.session.decided(send.id) {
                 takings.push(Taking::Again(decision));
                 continue;
             }
             through = send.id;
-            let refuse = match refuse {
-                Some(refuse) => Some(refuse.clone()),
-                None => batches.judge(send, &self.streams, self.store.config.streams),
+            let refuse = match (refuse, send.re) {
+                (Some(refuse), _) => Some(refuse.clone()),
+                (None, Some(re)) => {
+                    let open = !answered.contains(&re) && self.store.is_asked(&self.address, re).await?;
+                    (!open).then(not_asked)
+                }
+                (None, None) => batches.judge(send, &self.streams, self.store.config.streams),
             };
             let claimed = |key: &String| claims.iter().any(|(_, claim)| claim.key.as_deref() == Some(key));
             let refusal = match (&refuse, &send.key) {
@@ -233,6 +282,8 @@ impl BoundSession {
             };
             if refusal.is_none() && !known.contains(&index) {
                 batches.add(send);
+                answers.extend(questions::append(&self.address, send));
+                answered.extend(send.re);
             }
             let now = refusal.iter().cloned().collect();
             self.session.apply(SessionRecord::Decided { through, refused: now });
@@ -252,8 +303,9 @@ impl BoundSession {
             .then(|| Append::to(keys, claims).holding(Holds::Latest(Retention::of_age(self.store.config.key_memory))));
         let appends = batches.appends(&self.address);
         let claimed = claims.is_some();
-        let others = claims.into_iter().chain(appends).collect();
+        let others = claims.into_iter().chain(appends).chain(answers).collect();
         let mut appended = self.write(SessionRecord::Decided { through, refused }, others).await?.into_iter();
+        self.questions.answered(&answered);
         let places = if claimed { appended.next().unwrap_or_default() } else { Vec::new() };
         batches.done(&self.store, &self.address, &mut self.streams, appended.collect()).await?;
         let taken_before = claimants.into_iter().zip(places).filter(|(_, place)| matches!(place, Place::Known(_)));
@@ -303,8 +355,8 @@ impl BoundSession {
         }
         let messages = batch.entries.iter().filter_map(|entry| {
             let (message, at) = decode_message(&entry.record.data)?;
-            let SessionMessage { event, payload, re, end, error } = message;
-            Some((Message { offset: entry.offset, event, payload, re, end, error }, at))
+            let SessionMessage { event, payload, re, end, error, asks } = message;
+            Some((Message { offset: entry.offset, event, payload, re, end, error, asks }, at))
         });
         Ok(messages.collect())
     }
@@ -402,5 +454,17 @@ impl BoundSession {
             records.for_each(|record| self.session.apply(record));
         }
         Ok(elsewhere)
+    }
+}
+
+/// What becomes of an answer that nobody waits for (clause `question.answered`).
+fn not_asked() -> Refusal {
+    Refusal {
+        id: 0,
+        code: "not_asked".to_owned(),
+        message: "nobody waits for an answer to that".to_owned(),
+        retry: false,
+        retry_after_ms: None,
+        service: None,
     }
 }

@@ -134,6 +134,8 @@ struct Header {
     end: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<(String, String)>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    asks: bool,
     /// Whether the payload is bytes, and not JSON text.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     bytes: bool,
@@ -157,13 +159,13 @@ pub(super) fn decode_record(data: &[u8]) -> Option<SessionRecord> {
 
 /// Writes a message of an inbox: its header on one line, and its payload.
 pub(super) fn encode_message(message: &SessionMessage, at: Moment) -> Vec<u8> {
-    let SessionMessage { event, payload, re, end, error } = message;
+    let SessionMessage { event, payload, re, end, error, asks } = message;
     let error = error.as_ref().map(|error| (error.code.clone(), error.message.clone()));
     let (content, bytes) = match (payload.text(), payload.bytes()) {
         (Some(text), _) => (text.as_bytes(), false),
         (None, bytes) => (bytes.unwrap_or_default(), true),
     };
-    let mut data = json(&Header { event: event.clone(), at: at.0, re: *re, end: *end, error, bytes });
+    let mut data = json(&Header { event: event.clone(), at: at.0, re: *re, end: *end, error, asks: *asks, bytes });
     data.reserve_exact(1 + content.len());
     data.push(b'\n');
     data.extend_from_slice(content);
@@ -174,13 +176,13 @@ pub(super) fn encode_message(message: &SessionMessage, at: Moment) -> Vec<u8> {
 pub(super) fn decode_message(data: &[u8]) -> Option<(SessionMessage, Moment)> {
     let line = data.iter().position(|byte| *byte == b'\n')?;
     let (header, content) = (&data[..line], &data[line + 1..]);
-    let Header { event, at, re, end, error, bytes } = serde_json::from_slice(header).ok()?;
+    let Header { event, at, re, end, error, asks, bytes } = serde_json::from_slice(header).ok()?;
     let payload = match bytes {
         true => Payload::from(content.to_vec()),
         false => Payload::parse(std::str::from_utf8(content).ok()?).ok()?,
     };
     let error = error.map(|(code, message)| AnswerError { code, message });
-    Some((SessionMessage { event, payload, re, end, error }, Moment(at)))
+    Some((SessionMessage { event, payload, re, end, error, asks }, Moment(at)))
 }
 
 /// Plain structures of text and numbers always are JSON.
@@ -264,13 +266,21 @@ mod tests {
         let error = AnswerError { code: "c".to_owned(), message: "a\nb".to_owned() };
         let payload = |text| Payload::parse(text).unwrap();
         for message in [
-            SessionMessage { event: "e\n".to_owned(), payload: payload("[1,\n2]"), re: None, end: false, error: None },
+            SessionMessage {
+                event: "e\n".to_owned(),
+                payload: payload("[1,\n2]"),
+                re: None,
+                end: false,
+                error: None,
+                asks: false,
+            },
             SessionMessage {
                 event: String::new(),
                 payload: Payload::null(),
                 re: Some(9),
                 end: true,
                 error: Some(error),
+                asks: true,
             },
         ] {
             assert_eq!(decode_message(&encode_message(&message, Moment(5))), Some((message, Moment(5))));

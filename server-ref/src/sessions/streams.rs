@@ -83,8 +83,8 @@ impl SessionStore {
 
     /// Removes everything of a session.
     pub(super) async fn remove(&self, address: &Address) -> Result<(), LogError> {
-        let streams = self.streams(address).await?.into_iter().map(|(_, name)| name);
-        self.log.remove(address.names().into_iter().chain(streams).collect()).await
+        let others = self.streams(address).await?.into_iter().chain(self.questions(address).await?);
+        self.log.remove(address.names().into_iter().chain(others.map(|(_, name)| name)).collect()).await
     }
 
     /// The streams of a session that is resumed, from `received` on, and what is to be told of each.
@@ -226,7 +226,7 @@ impl Batches {
         }
         let payload = if send.end { Payload::null() } else { send.payload.clone() };
         let (event, re, end) = (String::new(), Some(send.id), send.end);
-        let part = SessionMessage { event, payload, re, end, error: None };
+        let part = SessionMessage { event, payload, re, end, error: None, asks: false };
         let batch = &mut self.of[at];
         batch.ended = send.end;
         batch.ids.push(send.id);

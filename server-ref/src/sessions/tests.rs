@@ -17,6 +17,8 @@ fn send(id: u64) -> Vec<(Send, Option<Refusal>)> {
         stream: false,
         of: None,
         end: false,
+        re: None,
+        error: None,
     };
     vec![(send, None)]
 }

@@ -17,6 +17,7 @@ mod order;
 mod origins;
 mod peer;
 mod process;
+mod questions;
 mod readiness;
 mod refresh;
 mod relay;

@@ -7,6 +7,8 @@ use readywire_protocol::client::{
 };
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::error::PeerMisbehaved;
+#[cfg(feature = "questions")]
+use readywire_protocol::frame::AnswerError;
 use readywire_protocol::json::Payload;
 use readywire_protocol::time::{Duration, Instant};
 
@@ -117,6 +119,16 @@ impl Machine {
     #[cfg(feature = "streams")]
     pub(super) fn end_stream(&mut self, now: Instant, handle: u64, stream: u64) {
         with!(self, client => client.end_stream(now, handle, stream), _ => {});
+    }
+
+    #[cfg(feature = "questions")]
+    pub(super) fn answer(&mut self, now: Instant, handle: u64, question: u64, answer: Result<Payload, AnswerError>) {
+        with!(self, client => client.answer(now, handle, question, answer), _ => {});
+    }
+
+    #[cfg(feature = "questions")]
+    pub(super) fn unhandled(&mut self, now: Instant, question: u64) {
+        with!(self, client => client.unhandled(now, question), _ => {});
     }
 
     pub(super) fn subscribe(&mut self, handle: u64, topic: &str, from: Start) {

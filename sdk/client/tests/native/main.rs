@@ -9,6 +9,7 @@ mod cuts;
 mod existing;
 mod handover;
 mod history;
+mod questions;
 mod sends;
 mod server;
 mod streams;

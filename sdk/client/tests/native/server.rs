@@ -100,6 +100,19 @@ impl Handler for Gather {
     }
 }
 
+/// Asks `confirm` with what it is given, and answers with the answer.
+struct Ask;
+
+impl Handler for Ask {
+    fn handle<'a>(&'a self, request: Request, answer: &'a mut Answer) -> BoxFuture<'a, Result<(), Failure>> {
+        async move {
+            let permitted = request.ask("confirm", &request.payload, PATIENCE).await?;
+            answer.part("permitted", permitted, true).await
+        }
+        .boxed()
+    }
+}
+
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) hub: Arc<Hub>,
@@ -132,6 +145,7 @@ impl TestServer {
             application: handlers::application()
                 .with("record", record.clone())
                 .with("gather", Gather { record: record.clone(), permits: permits.clone() })
+                .with("ask", Ask)
                 .with("needy", Needy(record.clone()))
                 .with("count", Count { pace: None })
                 .with("count.slowly", Count { pace: Some(Duration::from_millis(10)) }),

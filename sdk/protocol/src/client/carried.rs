@@ -28,6 +28,9 @@ pub struct Carried {
     pub settled: u64,
     /// The last offset of the inbox that the server may have dropped.
     pub inbox: u64,
+    /// The offsets of the questions up to there that have no answer yet, as far as known (clause `question.carried`).
+    #[cfg(feature = "questions")]
+    pub questions: Vec<u64>,
 }
 
 impl Carried {
@@ -41,6 +44,8 @@ impl Carried {
         text.integer("ids", self.ids);
         text.integer("settled", self.settled);
         text.integer("inbox", self.inbox);
+        #[cfg(feature = "questions")]
+        text.array("questions", self.questions.iter().map(u64::to_string));
         text.finish()
     }
 
@@ -58,6 +63,8 @@ impl Carried {
             ids: integer("ids")?,
             settled: integer("settled")?,
             inbox: integer("inbox")?,
+            #[cfg(feature = "questions")]
+            questions: object.integers("questions").ok()?,
         };
         (carried.settled <= carried.ids).then_some(carried)
     }

@@ -2,7 +2,7 @@
 
 use super::queue::Queue;
 use super::refresh::Refresh;
-use crate::capability::{BINARY, REFRESH, STREAMS, TOPICS};
+use crate::capability::{BINARY, QUESTIONS, REFRESH, STREAMS, TOPICS};
 use crate::clause::Clause;
 use crate::config::ClientConfig;
 use crate::error::PeerMisbehaved;
@@ -47,6 +47,7 @@ pub(super) struct Connection {
     binary: bool,
     topics: bool,
     streams: bool,
+    questions: bool,
     silence: Option<Duration>,
     last_heard: Instant,
     stage_deadline: Option<Instant>,
@@ -70,6 +71,8 @@ pub(super) struct ReadyConnection<'a> {
     pub(super) topics: bool,
     /// Whether its handlers read streams.
     pub(super) streams: bool,
+    /// Whether it asks questions.
+    pub(super) questions: bool,
 }
 
 impl ReadyConnection<'_> {
@@ -103,6 +106,7 @@ impl Connection {
             binary: false,
             topics: false,
             streams: false,
+            questions: false,
             silence: None,
             last_heard: now,
             stage_deadline: Some(now + config.stage_timeout),
@@ -115,8 +119,8 @@ impl Connection {
     pub(super) fn ready(&mut self) -> Option<ReadyConnection<'_>> {
         let limits = self.limits.filter(|_| self.stage.is_ready())?;
         let (resume, answers, topics, binary) = (self.resume, self.answers, self.topics, self.binary);
-        let streams = self.streams;
-        Some(ReadyConnection { transmits: &mut self.transmits, limits, resume, answers, topics, binary, streams })
+        let (streams, questions, transmits) = (self.streams, self.questions, &mut self.transmits);
+        Some(ReadyConnection { transmits, limits, resume, answers, topics, binary, streams, questions })
     }
 
     /// Fresh tokens, if that was agreed on.
@@ -247,6 +251,7 @@ impl Connection {
         self.binary = binary;
         self.topics = topics;
         self.streams = STREAMS && answers && listed("streams");
+        self.questions = QUESTIONS && resume && listed("questions");
         if !resume {
             // Fields of a level that was not agreed on are ignored (clause `frame.level`).
             ready.session = None;

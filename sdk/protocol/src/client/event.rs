@@ -124,6 +124,22 @@ pub enum ClientEvent {
         /// Opaque JSON or bytes.
         payload: Payload,
     },
+    /// A question: somebody at the server waits for what [`Client::answer`](super::Client::answer) says.
+    Question {
+        /// Names it, for this client.
+        question: u64,
+        /// Its offset in the inbox.
+        offset: u64,
+        /// What it is.
+        event: String,
+        /// Opaque JSON or bytes.
+        payload: Payload,
+    },
+    /// A question that was not answered need not be any more, for whatever cause (clause `question.stops`).
+    Withdrawn {
+        /// The question.
+        question: u64,
+    },
     /// A message of a server that does not speak this protocol, as it came.
     Text(String),
     /// A part of an answer.
@@ -349,7 +365,8 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rejection {
     /// For a program: the server's code, or one of `queue_full`, `not_ready`, `too_large`, `unsupported`,
-    /// `key_too_long`, `subject_changed`, `invalid_topic`, `stream_over`, `stream_full`, `withdrawn`, `closed`.
+    /// `key_too_long`, `subject_changed`, `invalid_topic`, `stream_over`, `stream_full`, `not_asked`, `withdrawn`,
+    /// `closed`.
     pub code: String,
     /// For a person.
     pub message: String,

@@ -1,7 +1,7 @@
 //! Sends: those written and not decided, in the order of their ids, and those waiting, first in first out.
 
 use super::event::Rejection;
-use super::session::InStream;
+use super::session::{InStream, Reply};
 use crate::config::Window;
 use crate::json::Payload;
 use crate::time::{Instant, earliest};
@@ -28,6 +28,8 @@ pub(super) struct Entry {
     /// The topic that it is published to.
     pub(super) topic: Option<String>,
     pub(super) in_stream: InStream,
+    /// The question that it answers, if it does.
+    pub(super) reply: Reply,
     /// The id of the send that opened its stream, as it was written; 0 before.
     pub(super) of: u64,
     pub(super) expires: Instant,
@@ -62,6 +64,7 @@ impl Entry {
             key: None,
             topic: None,
             in_stream,
+            reply: Reply::default(),
             of: 0,
             expires,
             losses: 0,
@@ -73,6 +76,11 @@ impl Entry {
             reoffers: 0,
             given_up: false,
         })
+    }
+
+    /// Whether it waits as long as what it belongs to, and has no age of its own (clauses `stream.whole`, `question.once`).
+    pub(super) fn is_ageless(&self) -> bool {
+        self.in_stream.of().is_some() || self.reply.re().is_some()
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -170,7 +178,7 @@ impl Outbox {
         let mut expired = Entries::new();
         let mut index = 0;
         while let Some(entry) = self.waiting.get(index) {
-            if entry.expires <= now && entry.in_stream.of().is_none() {
+            if entry.expires <= now && !entry.is_ageless() {
                 expired.extend(take(&mut self.waiting, index));
             } else {
                 index += 1;
@@ -181,8 +189,7 @@ impl Outbox {
 
     /// When the time of a waiting send is over, or one that was refused may be offered anew.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        // A part has no age of its own (clause `stream.whole`).
-        let aging = self.waiting.iter().filter(|entry| entry.in_stream.of().is_none());
+        let aging = self.waiting.iter().filter(|entry| !entry.is_ageless());
         aging.filter_map(|entry| earliest(entry.not_before, Some(entry.expires))).min()
     }
 }

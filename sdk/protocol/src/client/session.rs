@@ -10,12 +10,14 @@ mod former;
 mod handover;
 mod history;
 mod inbound;
+mod questions;
 mod readiness;
 mod refresh;
 mod streams;
 mod topics;
 
 pub(super) use announcing::announce;
+pub(super) use questions::Reply;
 pub(super) use streams::InStream;
 
 use super::address;
@@ -45,6 +47,7 @@ use crate::{HELLO_ENTRY_BYTES, HELLO_PREFIX, SUBPROTOCOL, base64url};
 use attempt::{Attempt, Phase};
 use former::{Former, Parting};
 use history::History;
+use questions::Questions;
 use streams::Streams;
 use topics::Topics;
 
@@ -99,6 +102,7 @@ pub struct Client {
     topics: Topics,
     history: History,
     streams: Streams,
+    questions: Questions,
     backoff: Backoff,
     /// How many refreshes were begun; names each.
     refreshes: u64,
@@ -189,6 +193,7 @@ impl Client {
             topics: Topics::default(),
             history: History::default(),
             streams: Streams::default(),
+            questions: Questions::default(),
             backoff: Backoff::new(seed),
             refreshes: 0,
             progress_deadline: None,

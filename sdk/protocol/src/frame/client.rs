@@ -1,8 +1,8 @@
 //! What a client sends.
 
-use super::Bye;
 use super::fields::{self, Fields};
-use crate::capability::STREAMS;
+use super::{AnswerError, Bye};
+use crate::capability::{QUESTIONS, STREAMS};
 use crate::config::Window;
 use crate::error::PeerMisbehaved;
 use crate::json::{ObjectWriter, Payload};
@@ -171,11 +171,16 @@ pub struct Send {
     /// Whether it ends that stream.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub end: bool,
+    /// The offset of the question that it answers.
+    pub re: Option<u64>,
+    /// Why that has no answer.
+    pub error: Option<AnswerError>,
 }
 
 impl Send {
     fn decode(fields: &Fields<'_, '_>) -> Self {
         let (stream, of, end) = (fields.flag("stream"), fields.optional_integer("of"), fields.flag("end"));
+        let (re, error) = (fields.optional_integer("re"), AnswerError::decode(fields));
         Self {
             id: fields.integer("id"),
             event: fields.string("event"),
@@ -187,15 +192,19 @@ impl Send {
             stream: stream && of.is_none(),
             of,
             end: end && of.is_some(),
+            re,
+            error: error.filter(|_| re.is_some()),
         }
     }
 }
 
-/// What a send is to a stream.
+/// What a send is to a stream, or to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Role {
+pub(crate) enum Role<'a> {
     /// Nothing.
     Alone,
+    /// It answers the question with this offset.
+    Answers(u64, Option<&'a AnswerError>),
     /// It opens one.
     Opens,
     /// It is a part of the one that this send opened.
@@ -204,12 +213,12 @@ pub(crate) enum Role {
     Ends(u64),
 }
 
-impl Role {
+impl Role<'_> {
     /// The stream that it belongs to, if another send opened that.
     pub(crate) fn of(self) -> Option<u64> {
         match self {
             Self::Part(of) | Self::Ends(of) => Some(of),
-            Self::Alone | Self::Opens => None,
+            Self::Alone | Self::Opens | Self::Answers(..) => None,
         }
     }
 }
@@ -262,12 +271,13 @@ impl ClientFrame {
     pub fn encode(&self) -> String {
         match self {
             Self::Hello(hello) => hello.encode(),
-            Self::Send(Send { id, event, payload, answer, key, topic, stream, of, end }) => {
-                let role = match *of {
-                    Some(of) if *end => Role::Ends(of),
-                    Some(of) => Role::Part(of),
-                    None if *stream => Role::Opens,
-                    None => Role::Alone,
+            Self::Send(Send { id, event, payload, answer, key, topic, stream, of, end, re, error }) => {
+                let role = match (*of, *re) {
+                    (_, Some(re)) => Role::Answers(re, error.as_ref()),
+                    (Some(of), None) if *end => Role::Ends(of),
+                    (Some(of), None) => Role::Part(of),
+                    (None, None) if *stream => Role::Opens,
+                    (None, None) => Role::Alone,
                 };
                 send(*id, event, payload, *answer, key.as_deref(), topic.as_deref(), role)
             }
@@ -324,7 +334,7 @@ pub(crate) fn send(
     answer: bool,
     key: Option<&str>,
     topic: Option<&str>,
-    role: Role,
+    role: Role<'_>,
 ) -> String {
     let mut writer = ObjectWriter::typed("send");
     writer.integer("id", id);
@@ -336,6 +346,10 @@ pub(crate) fn send(
         writer.flag("stream", role == Role::Opens);
         writer.optional_integer("of", role.of());
         writer.flag("end", matches!(role, Role::Ends(_)));
+    }
+    if QUESTIONS && let Role::Answers(re, error) = role {
+        writer.integer("re", re);
+        AnswerError::member(&mut writer, error);
     }
     writer.payload(payload);
     writer.finish()

@@ -86,6 +86,11 @@ pub enum ServerFrame {
         /// Every part up to and including it was read, or refused.
         id: u64,
     },
+    /// Nobody waits for an answer to this question any more.
+    Cancel {
+        /// Its offset.
+        re: u64,
+    },
     /// News of the token.
     Auth(TokenNews),
     /// The server is going away.
@@ -276,6 +281,9 @@ pub struct Message {
     pub end: bool,
     /// What went wrong with the answer.
     pub error: Option<AnswerError>,
+    /// Whether it is a question, which somebody waits for an answer to.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub asks: bool,
 }
 
 /// What went wrong with an answer.

@@ -121,14 +121,15 @@ pub struct Ending {
 const MAX_KEY_BYTES: usize = 64;
 
 /// The levels beyond Core that this end speaks, and what each stands on. Topics stand on an application that has some,
-/// and so do streams.
-const LEVELS: [(&str, Option<&str>); 6] = [
+/// and so do streams and questions.
+const LEVELS: [(&str, Option<&str>); 7] = [
     (RESUME, None),
     (ANSWERS, Some(RESUME)),
     (TOPICS, None),
     (REFRESH, None),
     (BINARY, None),
     (STREAMS, Some(ANSWERS)),
+    (QUESTIONS, Some(RESUME)),
 ];
 const RESUME: &str = "resume";
 const ANSWERS: &str = "answers";
@@ -136,6 +137,7 @@ const TOPICS: &str = "topics";
 const REFRESH: &str = "refresh";
 const BINARY: &str = "binary";
 const STREAMS: &str = "streams";
+const QUESTIONS: &str = "questions";
 
 /// What became of a send.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -339,7 +341,7 @@ impl ServerConnection {
         // A client that cannot resume is told of no session (clause `frame.level`).
         let session = bound.session.filter(|_| self.agreed(RESUME));
         if session.is_none() {
-            self.levels.retain(|level| level != RESUME && level != ANSWERS && level != STREAMS);
+            self.levels.retain(|level| ![RESUME, ANSWERS, STREAMS, QUESTIONS].contains(&level.as_str()));
         }
         self.received = bound.received;
         let stream = Some(self.config.stream).filter(|_| self.agreed(STREAMS));
@@ -429,6 +431,14 @@ impl ServerConnection {
         if !self.stage.is_ready() || message.offset != self.last_delivered + 1 {
             return;
         }
+        if message.asks && !self.agreed(QUESTIONS) {
+            // It keeps its place, and nobody takes it for a message like others (clause `question.asks`).
+            (message.asks, message.event, message.payload) = (false, String::new(), Payload::null());
+            message.error.get_or_insert_with(|| AnswerError {
+                code: "unsupported".to_owned(),
+                message: "a question, which this client does not answer".to_owned(),
+            });
+        }
         if message.payload.bytes().is_some() && !self.agreed(BINARY) {
             // It keeps its place, and nobody takes it for what it was (clause `binary.replaced`).
             message.payload = Payload::null();
@@ -447,6 +457,18 @@ impl ServerConnection {
         self.delivered.push_back((message.offset, bytes));
         self.delivered_bytes += bytes;
         self.write(&ServerFrame::Message(message));
+    }
+
+    /// Whether the client answers questions; known from `ready` on.
+    pub fn answers_questions(&self) -> bool {
+        self.agreed(QUESTIONS)
+    }
+
+    /// Nobody waits for an answer to this question any more: says so, if the client has it (clause `question.withdrawn`).
+    pub fn withdraw(&mut self, offset: u64) {
+        if self.stage.is_ready() && self.agreed(QUESTIONS) && offset <= self.last_delivered {
+            self.write(&ServerFrame::Cancel { re: offset });
+        }
     }
 
     /// The first message that was delivered and not taken, also after the end: [`Sessions::blame`] wants to know.

@@ -77,6 +77,8 @@ pub struct SessionMessage {
     pub end: bool,
     /// What went wrong.
     pub error: Option<AnswerError>,
+    /// Whether it is a question, which somebody waits for an answer to.
+    pub asks: bool,
 }
 
 impl SessionMessage {
@@ -92,6 +94,7 @@ impl SessionMessage {
                 code: "duplicate_key".to_owned(),
                 message: "a send with this key was taken before".to_owned(),
             }),
+            asks: false,
         }
     }
 }
@@ -367,10 +370,10 @@ impl Kept {
     }
 
     fn push(&mut self, message: SessionMessage) {
-        let SessionMessage { event, payload, re, end, error } = message;
+        let SessionMessage { event, payload, re, end, error, asks } = message;
         self.head += 1;
         self.inbox_bytes += payload.size();
-        self.inbox.push_back(Message { offset: self.head, event, payload, re, end, error });
+        self.inbox.push_back(Message { offset: self.head, event, payload, re, end, error, asks });
     }
 
     fn release(&mut self, offset: u64) {

@@ -15,6 +15,7 @@ mod handover;
 mod history;
 mod lost;
 mod outcome;
+mod questions;
 mod queue;
 mod refresh;
 mod reoffer;

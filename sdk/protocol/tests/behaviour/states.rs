@@ -131,7 +131,7 @@ fn the_hello_says_who_is_there() {
         let hello = near.hello();
         assert_eq!(hello.client, Some(("tea".to_owned(), "0.5".to_owned())));
         assert_eq!((hello.auth, hello.resume), (Some(token()), None));
-        assert_eq!(hello.capabilities, ["resume", "answers", "topics", "refresh", "binary", "streams"]);
+        assert_eq!(hello.capabilities, ["resume", "answers", "topics", "refresh", "binary", "streams", "questions"]);
         assert_eq!(hello.window, Some(Window { messages: 3, bytes: 33 }));
         assert_eq!(near.protocols.len(), if hello_in_upgrade { 2 } else { 1 });
         assert_eq!(near.writes().len(), if hello_in_upgrade { 0 } else { 1 }, "one hello, one way");

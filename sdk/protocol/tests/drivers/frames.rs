@@ -117,7 +117,7 @@ pub(crate) fn impaired(id: u64) -> Refusal {
 
 pub(crate) fn message(offset: u64, text: &str) -> Message {
     let payload = Payload::parse(text).expect("JSON");
-    Message { offset, event: "note".to_owned(), payload, re: None, end: false, error: None }
+    Message { offset, event: "note".to_owned(), payload, re: None, end: false, error: None, asks: false }
 }
 
 pub(crate) fn part(offset: u64, re: u64, end: bool) -> ServerFrame {

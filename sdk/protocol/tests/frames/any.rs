@@ -66,8 +66,13 @@ fn send() -> impl Strategy<Value = Send> {
     // An end is one of a stream, and what belongs to one opens none.
     let in_stream = (any::<bool>(), of(integer()), any::<bool>())
         .prop_map(|(stream, of, end)| (stream && of.is_none(), of, end && of.is_some()));
-    (integer(), string(), payload(), any::<bool>(), of(string()), of(string()), in_stream).prop_map(
-        |(id, event, payload, answer, key, topic, (stream, of, end))| Send {
+    // And what answers a question belongs to no stream.
+    let role = (in_stream, of((integer(), of(error())))).prop_map(|(in_stream, reply)| match reply {
+        Some((re, error)) => (false, None, false, Some(re), error),
+        None => (in_stream.0, in_stream.1, in_stream.2, None, None),
+    });
+    (integer(), string(), payload(), any::<bool>(), of(string()), of(string()), role).prop_map(
+        |(id, event, payload, answer, key, topic, (stream, of, end, re, error))| Send {
             id,
             event,
             payload,
@@ -77,6 +82,8 @@ fn send() -> impl Strategy<Value = Send> {
             stream,
             of,
             end,
+            re,
+            error,
         },
     )
 }
@@ -178,8 +185,9 @@ fn ready() -> impl Strategy<Value = Ready> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    (integer(), string(), payload(), of(integer()), any::<bool>(), of(error()))
-        .prop_map(|(offset, event, payload, re, end, error)| Message { offset, event, payload, re, end, error })
+    (integer(), string(), payload(), of(integer()), any::<bool>(), of(error()), any::<bool>()).prop_map(
+        |(offset, event, payload, re, end, error, asks)| Message { offset, event, payload, re, end, error, asks },
+    )
 }
 
 fn token_news() -> impl Strategy<Value = TokenNews> {

@@ -26,11 +26,14 @@ fn send(payload: Payload) -> ClientFrame {
         stream: false,
         of: None,
         end: false,
+        re: None,
+        error: None,
     })
 }
 
 fn message(payload: Payload) -> ServerFrame {
-    ServerFrame::Message(Message { offset: 1, event: String::new(), payload, re: None, end: false, error: None })
+    let event = String::new();
+    ServerFrame::Message(Message { offset: 1, event, payload, re: None, end: false, error: None, asks: false })
 }
 
 /// The same object with its members in another order, with other members between them, and with spaces.
@@ -79,7 +82,7 @@ proptest! {
 }
 
 fn shared(text: &str) -> bool {
-    ["ping", "pong", "bye", "auth"].iter().any(|name| text.starts_with(&format!(r#"{{"type":"{name}""#)))
+    ["ping", "pong", "bye", "auth", "cancel"].iter().any(|name| text.starts_with(&format!(r#"{{"type":"{name}""#)))
 }
 
 proptest! {

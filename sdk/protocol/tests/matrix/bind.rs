@@ -24,7 +24,7 @@ pub(crate) fn resume(session: &str, attempt: u64) -> Resume {
 
 pub(crate) fn note(text: &str) -> SessionMessage {
     let payload = crate::near::payload(text);
-    SessionMessage { event: "note".to_owned(), payload, re: None, end: false, error: None }
+    SessionMessage { event: "note".to_owned(), payload, re: None, end: false, error: None, asks: false }
 }
 
 impl Log {

@@ -22,6 +22,7 @@ mod history;
 mod hostile;
 mod inbox;
 mod keys;
+mod questions;
 mod records;
 mod release;
 mod server_account;

@@ -18,6 +18,8 @@ pub(crate) fn send(id: u64) -> Send {
         stream: false,
         of: None,
         end: false,
+        re: None,
+        error: None,
     }
 }
 

@@ -308,7 +308,11 @@ impl Watch {
         self.note_line(|| format!("client  {event:?}"));
         let over = self.end.is_some();
         match event {
-            ClientEvent::Held { .. } | ClientEvent::Carried(_) | ClientEvent::Queued { .. } => {}
+            ClientEvent::Held { .. }
+            | ClientEvent::Carried(_)
+            | ClientEvent::Queued { .. }
+            | ClientEvent::Question { .. }
+            | ClientEvent::Withdrawn { .. } => {}
             ClientEvent::StreamOver { handle } => return self.stream_over(*handle),
             ClientEvent::Settled { handle, outcome } if *handle >= PARTS => {
                 return self.part_settled(*handle, outcome);

@@ -106,6 +106,7 @@ impl Cluster {
             re: Some(id),
             end,
             error: work.stopped.map(|code| AnswerError { code: code.to_owned(), message: String::new() }),
+            asks: false,
         };
         self.sessions.expire(scene.now);
         let detached = self.sessions.owner(session).is_none();
@@ -142,7 +143,8 @@ impl Cluster {
         let padding = "x".repeat(*scene.random.pick(&[0, 50, 300]));
         let text = format!(r#"{{"note":{number},"padding":"{padding}"}}"#);
         let payload = Payload::parse(&text).unwrap_or_else(|_| Payload::null());
-        let message = SessionMessage { event: "note".to_owned(), payload, re: None, end: false, error: None };
+        let message =
+            SessionMessage { event: "note".to_owned(), payload, re: None, end: false, error: None, asks: false };
         if self.sessions.append(session, message).is_ok() {
             scene.watch.note_appended(session, &text);
             self.stir(session);

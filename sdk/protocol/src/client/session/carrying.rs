@@ -20,6 +20,8 @@ impl Client {
         client.subject = Some(carried.subject.clone());
         client.session =
             Some(Session { id: carried.session.clone(), token: carried.token.clone(), attempt: carried.attempt });
+        #[cfg(feature = "questions")]
+        client.answer_for_former(&carried);
         client.carried = Some(carried);
         client
     }
@@ -34,6 +36,11 @@ impl Client {
         let carried = session.zip(self.subject.as_ref()).map(|(session, subject)| {
             let (written, reserved) = (self.outbox.highest_written, before.map_or(0, |before| before.ids));
             let mine = before.filter(|before| before.session == session.id);
+            // The hello of each attempt tells what is held, and frees the server to drop it.
+            let inbox = [&Some(self.inbox.told), &self.current.inbox, &self.next.as_ref().and_then(|next| next.inbox)]
+                .into_iter()
+                .flatten()
+                .fold(mine.map_or(0, |before| before.inbox), |most, inbox| most.max(*inbox));
             Carried {
                 session: session.id.clone(),
                 token: session.token.clone(),
@@ -42,11 +49,9 @@ impl Client {
                 ids: if written > reserved || mine.is_none() { written + RESERVE } else { reserved },
                 // Alone it is no news: less of it only makes a later `ready` longer.
                 settled: mine.map_or(0, |before| before.settled),
-                // The hello of each attempt tells what is held, and frees the server to drop it.
-                inbox: [&Some(self.inbox.told), &self.current.inbox, &self.next.as_ref().and_then(|next| next.inbox)]
-                    .into_iter()
-                    .flatten()
-                    .fold(mine.map_or(0, |before| before.inbox), |most, inbox| most.max(*inbox)),
+                inbox,
+                #[cfg(feature = "questions")]
+                questions: self.open_questions(inbox),
             }
         });
         if carried.as_ref() == before {

@@ -143,6 +143,7 @@ impl Client {
         for answer in std::mem::take(&mut self.answers) {
             self.events.push(former::over(answer.handle, "closed", "the client was closed before the answer ended"));
         }
+        self.lose_questions();
         self.end_topics("closed");
         self.announce();
         self.events.push(ClientEvent::Closed(End {

@@ -12,6 +12,7 @@ impl Client {
         let limits = ready.limits;
         let (resume, answers) = (ready.resume, ready.answers);
         let (topics, binary, streams) = (ready.topics, ready.binary, ready.streams);
+        let questions = ready.questions;
         let unfit = |entry: &Entry, wire: &Wire| {
             if wire.size() > limits.max_message_bytes {
                 return Some(Rejection::local("too_large", "larger than the server takes", false));
@@ -26,6 +27,8 @@ impl Client {
                 "the server has no topics"
             } else if capability::STREAMS && entry.in_stream != InStream::No && !streams {
                 "the server has no streams"
+            } else if capability::QUESTIONS && entry.reply.re().is_some() && !questions {
+                "the server asks nothing"
             } else {
                 return None;
             };
@@ -51,7 +54,7 @@ impl Client {
                 blocked = true;
                 break;
             }
-            let frame = wire(entry, resume, self.streams.role(entry));
+            let frame = wire(entry, resume, role(entry, &self.streams));
             if let Some(refusal) = self.streams.unfit(entry).or_else(|| unfit(entry, &frame)) {
                 self.streams.block(entry);
                 // This server takes less than the one before. It was not taken: `received` would cover it.
@@ -79,9 +82,8 @@ impl Client {
             }
             let Some(mut entry) = outbox::take(&mut self.outbox.waiting, index) else { break };
             entry.id = self.next_id;
-            let role = self.streams.role(&entry);
-            entry.of = role.of().unwrap_or_default();
-            let frame = wire(&entry, resume, role);
+            entry.of = self.streams.role(&entry).of().unwrap_or_default();
+            let frame = wire(&entry, resume, role(&entry, &self.streams));
             if let Some(refusal) = unfit(&entry, &frame) {
                 self.streams.block(&entry);
                 unsendable.push((entry, refusal));
@@ -103,8 +105,14 @@ impl Client {
             }
             self.outbox.written.push(entry);
         }
+        let mut instead = false;
         for (entry, refusal) in unsendable {
+            instead |= questions && self.answer_instead(&entry, &refusal);
             self.settle_unwritten(&entry, "session_lost", Outcome::Refused(refusal));
+        }
+        if instead {
+            // Once: what says why there is no answer is not replaced.
+            return self.flush(now);
         }
         self.tend_streams();
         if flight.messages == 0 {
@@ -115,8 +123,16 @@ impl Client {
     }
 }
 
+/// What a send is to a stream, or to a question.
+fn role<'a>(entry: &'a Entry, streams: &Streams) -> Role<'a> {
+    match entry.reply.re() {
+        Some(re) if capability::QUESTIONS => Role::Answers(re, entry.reply.error()),
+        _ => streams.role(entry),
+    }
+}
+
 /// The frame of a send. A server without sessions knows no keys.
-fn wire(entry: &Entry, resume: bool, role: Role) -> Wire {
+fn wire(entry: &Entry, resume: bool, role: Role<'_>) -> Wire {
     let key = entry.key.as_deref().filter(|_| resume);
     let text = frame::send(entry.id, &entry.event, &entry.payload, entry.answer, key, entry.topic.as_deref(), role);
     Wire::new(text, Some(&entry.payload))

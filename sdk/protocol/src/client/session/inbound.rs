@@ -30,6 +30,7 @@ impl Client {
             {
                 return self.parts_read(re, id);
             }
+            ServerFrame::Cancel { re } if self.is_asked() => self.withdrawn(re),
             ServerFrame::Auth(news) if self.refreshes_tokens() => self.token_news(now, &news),
             ServerFrame::Drain { reconnect_after_ms, alternate, .. } => {
                 self.drained(now, &reconnect_after_ms, alternate);
@@ -68,8 +69,12 @@ impl Client {
             return Ok(());
         }
         self.inbox.held = message.offset;
-        let Message { offset, event, payload, re, end, error } = message;
+        let Message { offset, event, payload, re, end, error, asks } = message;
         let Some(re) = re else {
+            if asks && self.is_asked() {
+                self.asked(offset, event, payload);
+                return Ok(());
+            }
             self.events.push(ClientEvent::Message { offset, event, payload });
             return Ok(());
         };
@@ -126,7 +131,7 @@ impl Client {
         // What waits is bounded, whatever it waits for (clause `queue.bounds`).
         let fits = self.outbox.has_room(self.config.queue, entry.bytes());
         let again = fits && !entry.fail_fast && !entry.given_up && entry.reoffers < MAX_REOFFERS;
-        let again = again && entry.in_stream.of().is_none() && self.can_reopen(&entry);
+        let again = again && !entry.is_ageless() && self.can_reopen(&entry);
         match refusal.service {
             Some(service) if refusal.retry && again => {
                 // Not in flight any more, and not lost, either (clause `nack.held`).

@@ -41,6 +41,9 @@ impl Client {
             self.subject = Some(grant.subject);
             Session { id: grant.id, token: grant.token, attempt }
         });
+        if !self.is_asked() {
+            self.lose_questions();
+        }
         self.release_held(now);
         self.ask_topics();
         if let Some(mut connection) = self.current.ready().filter(|ready| ready.answers) {
@@ -101,6 +104,7 @@ impl Client {
     pub(super) fn start_over(&mut self, grant: Option<&SessionGrant>) {
         let stranger = self.is_stranger(grant);
         self.lose_streams();
+        self.lose_questions();
         // A server without sessions knows no keys, either (clause `send.key`).
         let remembered = self.session.is_some();
         let written = std::mem::take(&mut self.outbox.written);

@@ -99,7 +99,7 @@ impl Streams {
     }
 
     /// What this send is to the server.
-    pub(super) fn role(&self, entry: &Entry) -> Role {
+    pub(super) fn role(&self, entry: &Entry) -> Role<'static> {
         let id = |stream: u64| self.open.iter().find(|open| open.handle == stream).map_or(0, |open| open.id);
         match entry.in_stream {
             InStream::Opens if STREAMS => Role::Opens,

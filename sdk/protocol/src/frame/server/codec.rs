@@ -1,7 +1,7 @@
 //! Reading and writing them.
 
 use super::*;
-use crate::capability::{REFRESH, STREAMS, TOPICS};
+use crate::capability::{QUESTIONS, REFRESH, STREAMS, TOPICS};
 use crate::clause::Clause;
 use crate::error::PeerMisbehaved;
 use crate::frame::client::nonce_frame;
@@ -36,12 +36,14 @@ impl ServerFrame {
                     re: fields.optional_integer("re"),
                     end: fields.flag("end"),
                     error: AnswerError::decode(fields),
+                    asks: QUESTIONS && fields.flag("asks"),
                 }),
                 // Of a level that this build does not have: that it came is all that counts (clause `frame.level`).
                 "subscribed" | "unsubscribed" | "publication" | "page" if !TOPICS => {
                     Self::Unsubscribed { topic: String::new(), code: None, retry: false }
                 }
                 "read" if !STREAMS => Self::Read { re: 0, id: 0 },
+                "cancel" if !QUESTIONS => Self::Cancel { re: 0 },
                 "auth" if !REFRESH => Self::Auth(TokenNews::default()),
                 "subscribed" => Self::Subscribed {
                     topic: fields.string("topic"),
@@ -71,6 +73,7 @@ impl ServerFrame {
                     retry: fields.flag("retry"),
                 },
                 "read" => Self::Read { re: fields.integer("re"), id: fields.integer("id") },
+                "cancel" => Self::Cancel { re: fields.integer("re") },
                 "auth" => Self::Auth(TokenNews {
                     expires_in_ms: fields.optional_integer("expires_in_ms"),
                     required: fields.flag("required"),
@@ -112,6 +115,7 @@ impl ServerFrame {
                 writer.string("event", &message.event);
                 writer.optional_integer("re", message.re);
                 writer.flag("end", message.end);
+                writer.flag("asks", message.asks);
                 AnswerError::member(&mut writer, message.error.as_ref());
                 writer.payload(&message.payload);
                 writer.finish()
@@ -155,6 +159,11 @@ impl ServerFrame {
                 let mut writer = ObjectWriter::typed("read");
                 writer.integer("re", *re);
                 writer.integer("id", *id);
+                writer.finish()
+            }
+            Self::Cancel { re } => {
+                let mut writer = ObjectWriter::typed("cancel");
+                writer.integer("re", *re);
                 writer.finish()
             }
             Self::Auth(news) => {
@@ -321,12 +330,12 @@ impl Refusal {
 }
 
 impl AnswerError {
-    fn decode(fields: &Fields<'_, '_>) -> Option<Self> {
+    pub(in crate::frame) fn decode(fields: &Fields<'_, '_>) -> Option<Self> {
         let error = fields.optional_object("error")?;
         Some(Self { code: error.string("code"), message: error.optional_string("message").unwrap_or_default() })
     }
 
-    fn member(writer: &mut ObjectWriter, error: Option<&Self>) {
+    pub(in crate::frame) fn member(writer: &mut ObjectWriter, error: Option<&Self>) {
         if let Some(error) = error {
             let mut inner = ObjectWriter::new();
             inner.string("code", &error.code);

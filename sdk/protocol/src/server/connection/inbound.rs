@@ -96,6 +96,7 @@ impl ServerConnection {
         let ours = |level: &str| match level {
             TOPICS => self.config.topics,
             STREAMS => self.config.has_streams,
+            QUESTIONS => self.config.has_questions,
             _ => true,
         };
         // What needs a level needs what that needs.
@@ -121,6 +122,13 @@ impl ServerConnection {
         let flying = self.undecided.iter().filter(|flying| flying.fate != Some(Fate::Refused)).count();
         if flying as u64 >= self.config.in_flight.messages {
             return Err(PeerMisbehaved::new(Clause::SendWindow, "more in flight than `max_in_flight`"));
+        }
+        if send.re.is_some() && self.agreed(QUESTIONS) {
+            // Fields that an answer does not have.
+            (send.answer, send.key, send.topic) = (false, None, None);
+            (send.stream, send.of, send.end) = (false, None, false);
+        } else {
+            (send.re, send.error) = (None, None);
         }
         send.answer &= self.agreed(ANSWERS);
         let of = self.in_stream(&mut send)?;
