@@ -31,7 +31,7 @@ const ENTRIES: [Entry; 2] = [
         script: "index.js",
         module: "readywire",
         capabilities: &module::CAPABILITIES,
-        budget: 62 * 1024,
+        budget: 66 * 1024,
     },
     // Core, Resume and Answers alone: 45 KiB is the aim, and not reached again yet.
     Entry { import: "readywire/core", script: "core.js", module: "core", capabilities: &[], budget: 47 * 1024 },

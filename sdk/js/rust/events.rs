@@ -191,6 +191,18 @@ impl EventSink for Sink {
                 event.string("event", &name);
                 self.tell_payload(event, &payload);
             }
+            ClientEvent::Question { question, offset, event: name, payload } if cfg!(feature = "questions") => {
+                let mut event = ObjectWriter::typed("question");
+                event.integer("question", question);
+                event.integer("offset", offset);
+                event.string("event", &name);
+                self.tell_payload(event, &payload);
+            }
+            ClientEvent::Withdrawn { question } if cfg!(feature = "questions") => {
+                let mut event = ObjectWriter::typed("withdrawn");
+                event.integer("question", question);
+                self.tell(event, None);
+            }
             ClientEvent::Text(text) if cfg!(feature = "existing") => {
                 self.tell(ObjectWriter::typed("text"), Some(&text));
             }
@@ -233,6 +245,8 @@ impl EventSink for Sink {
             // Of a capability that this build does not have.
             ClientEvent::Carried(_)
             | ClientEvent::Queued { .. }
+            | ClientEvent::Question { .. }
+            | ClientEvent::Withdrawn { .. }
             | ClientEvent::Text(_)
             | ClientEvent::Subscribed { .. }
             | ClientEvent::Publication { .. }

@@ -20,6 +20,8 @@ use readywire_protocol::client::Existing;
 #[cfg(feature = "topics")]
 use readywire_protocol::client::{Position, Start};
 use readywire_protocol::client::{SendOptions, TokenFailure};
+#[cfg(feature = "questions")]
+use readywire_protocol::frame::AnswerError;
 use readywire_protocol::frame::Auth;
 #[cfg(feature = "existing")]
 use readywire_protocol::json::Object;
@@ -136,6 +138,31 @@ impl RawClient {
     #[wasm_bindgen(js_name = writeBytes)]
     pub fn write_bytes(&self, handle: f64, stream: f64, payload: Vec<u8>) {
         self.give(Input::Part { handle: handle as u64, stream: stream as u64, payload: payload.into() });
+    }
+
+    /// Answers a question, as JSON text.
+    #[cfg(feature = "questions")]
+    pub fn reply(&self, handle: f64, question: f64, payload: &str) {
+        let (handle, question) = (handle as u64, question as u64);
+        self.give(match Payload::parse(payload) {
+            Ok(payload) => Input::Answer { handle, question, answer: Ok(payload) },
+            Err(error) => Input::Sink(Request::Refuse { handle, message: error.found }),
+        });
+    }
+
+    /// As `reply`, with bytes in place of JSON.
+    #[cfg(all(feature = "questions", feature = "binary"))]
+    #[wasm_bindgen(js_name = replyBytes)]
+    pub fn reply_bytes(&self, handle: f64, question: f64, payload: Vec<u8>) {
+        self.give(Input::Answer { handle: handle as u64, question: question as u64, answer: Ok(payload.into()) });
+    }
+
+    /// Answers a question with why there is no answer.
+    #[cfg(feature = "questions")]
+    #[wasm_bindgen(js_name = replyError)]
+    pub fn reply_error(&self, handle: f64, question: f64, code: String, message: String) {
+        let answer = Err(AnswerError { code, message });
+        self.give(Input::Answer { handle: handle as u64, question: question as u64, answer });
     }
 
     /// Answers a `token` event at an existing server: `{"messages": [...]}`.

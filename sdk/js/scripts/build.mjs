@@ -8,7 +8,7 @@ import { build } from "esbuild";
 const folder = fileURLToPath(new URL("..", import.meta.url));
 
 /** Of the core entries: what they do without has a stand-in. */
-const ABSENT = ["carry", "history", "line", "payloads", "streams", "subscriptions"];
+const ABSENT = ["carry", "history", "line", "payloads", "questions", "streams", "subscriptions"];
 
 /** Puts the generated files of one module in place of the names that the sources import, and stand-ins in place of others. */
 function generated(module, absent = []) {

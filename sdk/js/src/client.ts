@@ -9,6 +9,7 @@ import { decodePayload, encodePayload } from "./payloads.js";
 import type { Encoded } from "./payloads.js";
 import { FLAG_ANSWER } from "./raw.js";
 import type { RawClientConstructor, RawEvent, RawSendEvent, RawStateEvent } from "./raw.js";
+import { Questions } from "./questions.js";
 import { withoutTokens } from "./redaction.js";
 import { PlainSend, Request, Stream, sending } from "./sends.js";
 import type { Give, Send } from "./sends.js";
@@ -28,6 +29,8 @@ import type {
   HistoryOptions,
   HistoryPage,
   Message,
+  QuestionEvent,
+  QuestionHandler,
   ReceiveEvent,
   SendChange,
   SendEvent,
@@ -56,6 +59,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
   #nextHandle = 1;
   readonly #sends = new Map<number, Send>();
   readonly #topics = new Map<number, TopicListener>();
+  readonly #questions: Questions;
   readonly #line: Line;
   readonly #owner: TopicHost;
   readonly #tokens: TokenQuestions;
@@ -102,6 +106,14 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
         return stood;
       },
     };
+    this.#questions = new Questions(
+      {
+        owner: this.#owner,
+        number: () => this.#nextHandle++,
+        begin: (send, encoded, give) => this.#begin(send, encoded, give),
+      },
+      options.questions,
+    );
     this.#tokens = new TokenQuestions(options.token, this.#owner.call);
     const carried = keeper === null ? null : { state: keeper.state, answers: this.#takeUp(keeper.answers) };
     const told = (json: string, payload: Encoded | undefined): void => this.receive(JSON.parse(json) as RawEvent, payload);
@@ -232,6 +244,16 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     );
   }
 
+  /**
+   * Answers the questions of the server that have this name, with what `handler` gives or resolves to. What it throws is
+   * told to the server: its `code`, if that is a string, otherwise `failed`, and its `message`. A later handler of the same
+   * name takes its place. What is asked before there is one is answered with `unhandled`: `ConnectOptions.questions` is in
+   * place before anything can come. Gives what takes the handler back; questions that it has begun on it goes on with.
+   */
+  answer<K extends QuestionEvent<M>>(event: K, handler: QuestionHandler<M, K>): () => void {
+    return this.#questions.handle(event, handler as QuestionHandler<EventMap, string>);
+  }
+
   /** The answers that were under way when the page was left, and that nobody reads yet; only with `carryOver`. */
   get openAnswers(): OpenAnswer[] {
     return [...this.#left].map(([id, { event }]) => ({ id, event }));
@@ -345,6 +367,12 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
       case "message":
         this.deliver({ event: event.event, payload: decodePayload(payload), offset: event.offset } as Message<M>);
         break;
+      case "question":
+        this.#questions.asked(event, payload);
+        break;
+      case "withdrawn":
+        this.#questions.withdrawn(event.question);
+        break;
       case "answer": {
         const send = this.#sends.get(event.handle);
         send?.answer(event, payload);
@@ -395,6 +423,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     this.#tokens.withdraw("connect");
     this.#tokens.withdraw("refresh");
     this.#keeper?.close();
+    this.#questions.close();
     this.#line.clear();
     const undecided = [...this.#sends.values()].filter((send) => !send.decided);
     for (const send of this.#sends.values()) send.close(info);

@@ -54,6 +54,12 @@ export interface RawClient {
   write(handle: number, stream: number, payload: string, end: boolean): void;
   /** As `write`, with bytes in place of JSON text. They are copied before it returns. */
   writeBytes(handle: number, stream: number, payload: Uint8Array): void;
+  /** Answers a question. */
+  reply(handle: number, question: number, payload: string): void;
+  /** As `reply`, with bytes in place of JSON text. They are copied before it returns. */
+  replyBytes(handle: number, question: number, payload: Uint8Array): void;
+  /** Answers a question with why there is no answer. */
+  replyError(handle: number, question: number, code: string, message: string): void;
   /** Answers a `token` event at an existing server: a JSON text with the opening `messages`. */
   provideOpening(number: number, messages: string): void;
   /** A message for an existing server. */
@@ -94,6 +100,9 @@ export type RawEvent<S extends string = State> =
   | RawSendEvent
   | { type: "message"; offset: number; event: string }
   | RawAnswerEvent
+  | RawQuestionEvent
+  /** Nobody waits for the answer to this question any more. */
+  | { type: "withdrawn"; question: number }
   /** A message of an existing server, as it came. */
   | { type: "text" }
   /** Whether that message of an existing server says that it is ready. */
@@ -141,6 +150,14 @@ export interface RawAnswerEvent {
   event: string;
   end: boolean;
   error: { code: string; message: string } | null;
+}
+
+export interface RawQuestionEvent {
+  type: "question";
+  /** Names it, for this client. */
+  question: number;
+  offset: number;
+  event: string;
 }
 
 export interface RawSubscribedEvent {

@@ -3,15 +3,30 @@ import type { WasmSource } from "./raw.js";
 
 /**
  * What may be sent and received under each event name. `answer` holds what answers a send of that name: the payload under
- * the name of each part. `stream` is what each part carries of a stream that such a send opens.
+ * the name of each part. `stream` is what each part carries of a stream that such a send opens. `asks` is what a question
+ * of that name carries by which the server asks, and `reply` what answers it.
  */
 export interface EventMap {
-  [event: string]: { send?: unknown; receive?: unknown; answer?: object; stream?: unknown };
+  [event: string]: {
+    send?: unknown;
+    receive?: unknown;
+    answer?: object;
+    stream?: unknown;
+    asks?: unknown;
+    reply?: unknown;
+  };
 }
 
 /** The constraint on an event map; unlike `EventMap` itself it also takes an `interface` without an index signature. */
 export type EventMapOf<M> = {
-  [K in keyof M]: { send?: unknown; receive?: unknown; answer?: object; stream?: unknown };
+  [K in keyof M]: {
+    send?: unknown;
+    receive?: unknown;
+    answer?: object;
+    stream?: unknown;
+    asks?: unknown;
+    reply?: unknown;
+  };
 };
 
 /** The events of `M` that may be sent. */
@@ -39,6 +54,31 @@ export type ReceiveEvent<M> = {
 
 /** What `event` carries when it is received. */
 export type ReceivePayload<M, K extends keyof M> = M[K] extends { receive?: infer P } ? P : never;
+
+/** The events of `M` by which the server asks. */
+export type QuestionEvent<M> = {
+  [K in keyof M & string]: "asks" extends keyof M[K] ? K : never;
+}[keyof M & string];
+
+/** What a question of that name carries. */
+export type QuestionPayload<M, K extends keyof M> = M[K] extends { asks?: infer P } ? P : never;
+
+/** What answers it. Where that is a `Uint8Array`, bytes of any kind will do. Where the map does not say, that may be anything. */
+export type ReplyPayload<M, K extends keyof M> = M[K] extends { reply: infer P } ? Sendable<P> : unknown;
+
+/** Answers a question of the server: with what it gives or resolves to, or with the error that it throws. */
+export type QuestionHandler<M, K extends keyof M> = (
+  payload: QuestionPayload<M, K>,
+  context: QuestionContext,
+) => ReplyPayload<M, K> | Promise<ReplyPayload<M, K>>;
+
+/** What a handler is told besides the question. */
+export interface QuestionContext {
+  /** Aborts when nobody waits for the answer any more: the server has withdrawn the question, or the session is over. */
+  readonly signal: AbortSignal;
+  /** Its place in the session's inbox, from 1: it names the question. */
+  readonly offset: number;
+}
 
 /** A message from the server that answers nothing: chat, notifications. `event` tells the type of `payload`. */
 export type Message<M extends EventMapOf<M> = EventMap> = {
@@ -342,6 +382,8 @@ export interface ConnectOptions<M extends EventMapOf<M> = EventMap> extends Base
   onstatechange?: (change: StateChange) => void;
   onmessage?: (message: Message<M>) => void;
   onsendstate?: (send: SendChange) => void;
+  /** As `Client.answer`, but in place before anything can happen. */
+  questions?: { [K in QuestionEvent<M>]?: QuestionHandler<M, K> };
   onsession?: (session: SessionChange) => void;
   /** Every frame of the connection, to look at. */
   onframe?: (frame: Frame) => void;

@@ -112,7 +112,7 @@ test("the core entry in Node, and what it does without", DEADLINE, async () => {
   const { result, absent } = JSON.parse(stdout);
   check(result);
   const unsupported = "unsupported";
-  const names = ["topics", "history", "publish", "streams", "bytes", "carryOver"];
+  const names = ["topics", "history", "publish", "streams", "questions", "bytes", "carryOver"];
   assert.deepEqual(absent, Object.fromEntries(names.map((name) => [name, unsupported])));
 });
 

@@ -16,6 +16,7 @@ declare function chunks(file: File): AsyncIterable<Uint8Array>;
 declare function fetchToken(): Promise<string>;
 declare function show(...what: unknown[]): void;
 declare function showGap(): void;
+declare function showDialog(question: unknown, options: { signal: AbortSignal }): Promise<boolean>;
 declare function render(...what: unknown[]): void;
 `;
 

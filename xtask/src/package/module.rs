@@ -8,7 +8,7 @@ use crate::workspace::{self, WASM_TARGET};
 use crate::{Outcome, process};
 
 /// What a page can do beyond Core, Resume and Answers: each is a feature of `readywire-js`.
-pub(super) const CAPABILITIES: [&str; 6] = ["topics", "refresh", "binary", "streams", "carry", "existing"];
+pub(super) const CAPABILITIES: [&str; 7] = ["topics", "refresh", "binary", "streams", "questions", "carry", "existing"];
 
 /// Builds the module that has these capabilities, and puts it and its glue into `folder`: `<name>_bg.wasm` and `<name>.js`.
 pub(super) fn build(package: &Path, name: &str, capabilities: &[&str], folder: &Path) -> Outcome<PathBuf> {

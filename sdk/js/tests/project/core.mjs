@@ -12,6 +12,7 @@ const absent = {
   history: await code(() => client.history("room/1")),
   publish: await code(() => client.publish("room/1", "chat.said", null)),
   streams: await code(() => client.openStream("transcribe", null)),
+  questions: await code(() => client.answer("confirm", () => true)),
   bytes: await code(() => client.send("image.shrink", new Uint8Array(4))),
   carryOver: await code(() => connect(url, { token: async () => token, carryOver: "chat" })),
 };

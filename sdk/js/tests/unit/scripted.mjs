@@ -34,6 +34,15 @@ export class ScriptedEngine {
     this.calls.push(["writeBytes", handle, stream, payload.slice()]);
     this.onWrite?.(handle, stream, payload, false);
   }
+  reply(...call) {
+    this.calls.push(["reply", ...call]);
+  }
+  replyBytes(handle, question, payload) {
+    this.calls.push(["replyBytes", handle, question, payload.slice()]);
+  }
+  replyError(...call) {
+    this.calls.push(["replyError", ...call]);
+  }
   subscribe(...call) {
     this.calls.push(["subscribe", ...call]);
   }
@@ -84,6 +93,12 @@ export class ScriptedEngine {
   }
   message(offset, event, payload) {
     this.report({ type: "message", offset, event }, payload);
+  }
+  question(question, event, payload, offset = question) {
+    this.report({ type: "question", question, offset, event }, payload);
+  }
+  withdrawn(question) {
+    this.report({ type: "withdrawn", question });
   }
   answer(handle, offset, event, payload, more = {}) {
     this.report({ type: "answer", handle, offset, event, end: false, error: null, ...more }, payload);
