@@ -9,9 +9,9 @@ use readywire_protocol::clause::{Clause, Level, Side};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// What a server may have beyond Core.
-const BEYOND_CORE: [Level; 6] =
-    [Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams];
+/// What a peer may have beyond Core.
+pub(crate) const BEYOND_CORE: [Level; 7] =
+    [Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams, Level::Questions];
 
 /// The levels of a server: Core, and those that `capabilities` of its `ready` lists.
 ///

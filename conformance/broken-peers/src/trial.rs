@@ -17,8 +17,16 @@ use std::time::Duration;
 /// How long a broken client may take for the next thing.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What both peers have.
-const LEVELS: [Level; 7] =
-    [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams];
+const LEVELS: [Level; 8] = [
+    Level::Core,
+    Level::Resume,
+    Level::Answers,
+    Level::Topics,
+    Level::Refresh,
+    Level::Binary,
+    Level::Streams,
+    Level::Questions,
+];
 
 /// What became of a mutant.
 #[derive(Clone, Debug)]

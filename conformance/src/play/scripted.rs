@@ -65,7 +65,7 @@ impl Play {
         let Peer::Client(run) = &self.peer else {
             return Err(Broken::Impossible("only to a client `ready` is said".to_owned()));
         };
-        let capabilities: Vec<&str> = ["resume", "answers", "topics", "refresh", "binary", "streams"]
+        let capabilities: Vec<&str> = ["resume", "answers", "topics", "refresh", "binary", "streams", "questions"]
             .into_iter()
             .filter(|level| run.has(level) && self.script.speaks(level))
             .collect();

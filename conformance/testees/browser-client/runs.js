@@ -30,7 +30,7 @@ export function serve({ connect, connectExisting }, name, report) {
     name,
     version: "0.1.0",
     // The entry `readywire/core` has fewer, and no `connectExisting`.
-    levels: ["resume", "answers", ...(connectExisting === undefined ? [] : ["topics", "refresh", "binary", "streams"])],
+    levels: ["resume", "answers", ...(connectExisting === undefined ? [] : ["topics", "refresh", "binary", "streams", "questions"])],
     // A platform that fails the connection by itself tells nobody which subprotocol was selected, and a page is woken up
     // by its browser, for all runs at once.
     lacks: ["sees_subprotocol", "wake"],

@@ -10,6 +10,8 @@ export class SessionRun extends Run {
   #told = new Map();
   #streams = new Map();
   #topics = new Map();
+  /** What answers each question that is open. */
+  #questions = new Map();
 
   constructor(connect, order, report) {
     super(order, report);
@@ -68,6 +70,15 @@ export class SessionRun extends Run {
           (error) => this.#failed(handle, error),
         );
         break;
+      case "questions":
+        this.client.answer(event, (asked, { offset, signal }) => this.#asked(event, asked, offset, signal));
+        break;
+      case "reply": {
+        const { resolve, reject } = this.#questions.get(order.question);
+        if (order.error === undefined) resolve(payload);
+        else reject(Object.assign(new Error(order.error.message), { code: order.error.code }));
+        break;
+      }
       case "subscribe": {
         const from = order.offset === undefined ? undefined : { offset: order.offset, epoch: order.epoch };
         const subscription = this.client.subscribe(topic, { from, last: order.last });
@@ -110,6 +121,13 @@ export class SessionRun extends Run {
     const placed = place();
     this.#placing = null;
     placed.catch((error) => this.#failed(handle, error));
+  }
+
+  /** Tells the question, and lets the suite answer it. */
+  #asked(event, payload, question, signal) {
+    signal.onabort = () => this.report("withdrawn", { question });
+    this.report("question", { question, event, ...told(payload) });
+    return new Promise((resolve, reject) => this.#questions.set(question, { resolve, reject }));
   }
 
   async #read(handle, parts) {

@@ -111,7 +111,8 @@ SHAPES: dict[str, dict[str, Any]] = {
         "resume": {"session!": str, "token!": str, "attempt!": int, "settled": int, "inbox": int},
     },
     "send": {"id!": int, "event!": str, "answer": bool, "key": str, "topic": str}
-    | {"stream": bool, "of": int, "end": bool},
+    | {"stream": bool, "of": int, "end": bool}
+    | {"re": int, "error": {"code!": str, "message": str}},
     "subscribe": {"topic!": str, "offset": int, "epoch": str, "last": int},
     "unsubscribe": {"topic!": str},
     "history": {"request!": int, "topic!": str, "limit!": int, "before": int, "epoch": str},

@@ -117,6 +117,8 @@ const SHAPES = {
     "stream?": boolean,
     "of?": integer,
     "end?": boolean,
+    "re?": integer,
+    "error?": object({ code: string, "message?": string }),
   },
   taken: { offset: integer, "topic?": string },
   cancel: { re: integer },

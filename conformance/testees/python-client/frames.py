@@ -90,7 +90,7 @@ SHAPES = {
     },
     "ack": {"id": INTEGER},
     "nack": _REFUSAL,
-    "message": {"offset": INTEGER, "event?": TEXT, "re?": INTEGER, "end?": FLAG, "error?": _ERROR},
+    "message": {"offset": INTEGER, "event?": TEXT, "re?": INTEGER, "end?": FLAG, "error?": _ERROR, "asks?": FLAG},
     "subscribed": {"topic": TEXT, "offset": INTEGER, "head": INTEGER, "epoch": TEXT, "recovered?": FLAG},
     "unsubscribed": {"topic": TEXT, "code?": TEXT, "retry?": FLAG},
     "publication": {"topic": TEXT, "offset": INTEGER, "event": TEXT, "request?": INTEGER},

@@ -8,8 +8,16 @@ use crate::verdict::Counts;
 use maud::{Markup, html};
 use readywire_protocol::clause::Level;
 
-const LEVELS: [Level; 7] =
-    [Level::Core, Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams];
+const LEVELS: [Level; 8] = [
+    Level::Core,
+    Level::Resume,
+    Level::Answers,
+    Level::Topics,
+    Level::Refresh,
+    Level::Binary,
+    Level::Streams,
+    Level::Questions,
+];
 
 pub(super) fn levels(runs: &[Run]) -> Markup {
     html! {

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::json::Payload;
 use readywire_server::application::{Answer, Application, Failure, Handler, Rejection, Request};
-use readywire_server::handlers::Echo;
+use readywire_server::handlers::{Ask, Echo};
 use readywire_server::log::Log;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -30,6 +30,7 @@ pub(crate) fn application(search: &Arc<Search>, log: &Arc<dyn Log>) -> Applicati
         .with("relay", Relay(relays.clone()))
         .with("permit", Permit(relays.clone()))
         .with("fate", Outcome(relays))
+        .with("ask", Ask)
         .with("lose", Lose(log.clone()))
         .with("revoke", Revoke)
         .with_topics(Contract)

@@ -44,7 +44,7 @@ async fn the_reference_server_keeps_every_rule() {
     let url = started.url.clone();
     let credentials = Credentials::command(words(&[&command[..], &["token", "--subject", "{subject}"]].concat()));
     let levels = discover::levels(&url, &credentials).await.expect("the server comes to ready");
-    assert_eq!(levels.len(), 7, "every level: {levels:?}");
+    assert_eq!(levels.len(), 8, "every level: {levels:?}");
     let mut cases = catalogue::built_in().expect("cases");
     cases.retain(|case| case.side == Side::Server);
     let count = cases.len();

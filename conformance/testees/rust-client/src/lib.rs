@@ -22,7 +22,7 @@ pub async fn serve(mut orders: UnboundedReceiver<String>, reports: UnboundedSend
         "on": "hello",
         "name": "readywire (Rust)",
         "version": env!("CARGO_PKG_VERSION"),
-        "levels": ["resume", "answers", "topics", "refresh", "binary", "streams"],
+        "levels": ["resume", "answers", "topics", "refresh", "binary", "streams", "questions"],
         // `connect` gives the client only when it is ready for the first time, and there is nothing left to write with
         // behind the end of a stream.
         "lacks": ["early_client", "write_behind_the_end"],

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures::{FutureExt, Stream, StreamExt};
 use readywire::{
     Answer, AnswerError, Bytes, Client, Credential, End, History, HistoryError, Messages, Page, Payload, Position,
-    Publication, SendChange, SendChanges, SendState, Sending, States, StreamWriter, Subscription, SubscriptionError,
-    TokenReason, TopicEvent, connect,
+    Publication, Question, Questions, SendChange, SendChanges, SendState, Sending, States, StreamWriter, Subscription,
+    SubscriptionError, TokenReason, TopicEvent, connect,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -52,6 +52,9 @@ struct Running {
     topics: BTreeMap<u64, (Subscription, bool)>,
     pages: BTreeMap<u64, History>,
     requests: BTreeMap<u64, Later<Result<Payload, AnswerError>>>,
+    questions: Vec<Questions>,
+    /// Those that wait for an answer, by their offsets, each with whether anybody still waits for that.
+    asked: BTreeMap<u64, (Question, bool)>,
 }
 
 impl Running {
@@ -73,6 +76,8 @@ impl Running {
             topics: BTreeMap::new(),
             pages: BTreeMap::new(),
             requests: BTreeMap::new(),
+            questions: Vec::new(),
+            asked: BTreeMap::new(),
             client,
             reports,
         }
@@ -142,6 +147,21 @@ impl Run for Running {
                     }
                 };
                 self.requests.insert(handle, Box::pin(answer));
+            }
+            "questions" => self.questions.push(self.client.questions(&event)),
+            "reply" => {
+                let Some((question, _)) = self.asked.remove(&order["question"].as_u64().unwrap_or_default()) else {
+                    return self.reports.trouble("that question is not open");
+                };
+                // Given by now, whether anybody waits for what becomes of it or not.
+                drop(match (order["error"].as_object(), bytes) {
+                    (Some(error), _) => {
+                        let code = error.get("code").and_then(Value::as_str).unwrap_or("failed");
+                        question.refuse(code, &text(&order["error"]["message"]))
+                    }
+                    (None, Some(bytes)) => question.answer(bytes),
+                    (None, None) => question.answer(payload),
+                });
             }
             "subscribe" => {
                 let topic = text(&order["topic"]);
@@ -238,6 +258,24 @@ impl Run for Running {
             }
             Poll::Pending => true,
         });
+        for questions in &mut self.questions {
+            while let Poll::Ready(Some(question)) = questions.poll_next_unpin(context) {
+                match question.payload::<Payload>() {
+                    Ok(payload) => {
+                        let report = json!({ "question": question.offset, "event": question.event });
+                        reports.tell("question", told(&payload, report));
+                    }
+                    Err(error) => reports.trouble(&error.to_string()),
+                }
+                self.asked.insert(question.offset, (question, true));
+            }
+        }
+        for (offset, (question, open)) in &mut self.asked {
+            if *open && Box::pin(question.withdrawn()).poll_unpin(context).is_ready() {
+                *open = false;
+                reports.tell("withdrawn", json!({ "question": offset }));
+            }
+        }
         while self.reads
             && let Poll::Ready(Some(message)) = Pin::new(&mut self.messages).poll_next(context)
         {
