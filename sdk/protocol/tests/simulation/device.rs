@@ -120,8 +120,24 @@ impl Device {
         self.client.handle_timeout(scene.now);
     }
 
-    /// Carries out what the core asks, then tells the application.
+    /// Carries out what the core asks and tells the application, which may want more: that is carried out before it is
+    /// told anything else.
     pub(crate) fn settle(&mut self, scene: &mut Scene, processes_up: &[usize]) {
+        loop {
+            self.carry_out(scene, processes_up);
+            let Some(event) = self.client.poll_event() else { break };
+            scene.watch.event(&event);
+            match event {
+                ClientEvent::Queued { handle } => self.queued(scene, handle),
+                ClientEvent::StreamOver { handle } => self.stream_over(handle),
+                _ => {}
+            }
+        }
+        let link = self.current(scene);
+        scene.watch.client_state(link, self.client.state(), self.client.unsettled());
+    }
+
+    fn carry_out(&mut self, scene: &mut Scene, processes_up: &[usize]) {
         while let Some(command) = self.client.poll_command() {
             scene.watch.command(&command);
             match command {
@@ -167,16 +183,6 @@ impl Device {
                 }
             }
         }
-        while let Some(event) = self.client.poll_event() {
-            scene.watch.event(&event);
-            match event {
-                ClientEvent::Queued { handle } => self.queued(scene, handle),
-                ClientEvent::StreamOver { handle } => self.stream_over(handle),
-                _ => {}
-            }
-        }
-        let link = self.current(scene);
-        scene.watch.client_state(link, self.client.state(), self.client.unsettled());
     }
 }
 
