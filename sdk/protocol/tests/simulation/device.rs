@@ -98,6 +98,10 @@ impl Device {
     /// The socket is gone.
     pub(crate) fn notice(&mut self, scene: &mut Scene, number: u64, frame: Option<CloseFrame>) {
         scene.watch.note_line(|| format!("client's socket {number} is closed: {frame:?}"));
+        let told = frame.as_ref().is_some_and(|frame| frame.code == close::SESSION_TAKEN_OVER);
+        if let Some(link) = scene.link(number).filter(|_| told && self.has(number)) {
+            scene.watch.fenced(link);
+        }
         self.sockets.retain(|open| *open != number);
         if let Some(link) = scene.link(number) {
             scene.links[link].up = false;
@@ -175,8 +179,10 @@ impl Device {
                     }
                     self.sockets.retain(|open| *open != number);
                     if let Some(link) = scene.link(number) {
-                        if code == close::MOVED {
-                            scene.watch.left(link);
+                        match code {
+                            close::MOVED => scene.watch.left(link),
+                            close::SESSION_TAKEN_OVER => scene.watch.fenced(link),
+                            _ => {}
                         }
                         scene.write_to_server(link, Parcel::Close(CloseFrame { code, reason }));
                     }

@@ -221,12 +221,18 @@ impl Watch {
         }
     }
 
-    /// The client leaves a connection for another that is ready: that one counts for nothing against what it wrote.
+    /// The client leaves a connection for another that is ready.
     pub(crate) fn left(&mut self, link: usize) {
         self.saw(Sight::HandedOver);
         if self.wire(link).has_flight() {
             self.saw(Sight::HandedOverInFlight);
         }
+        self.fenced(link);
+    }
+
+    /// A connection ends since the client left it, or fenced it by an attempt of its own: it counts for nothing against what
+    /// was written on it (clause `drain.transfer`).
+    pub(crate) fn fenced(&mut self, link: usize) {
         if let Some((session, id)) = self.wire(link).oldest() {
             self.excused(&session, id);
         }
