@@ -88,8 +88,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         file: "client/session.rs",
-        text: "self.outbox.waiting.push(Box::new(Entry {",
-        replacement: "self.outbox.waiting.insert(0, Box::new(Entry {",
+        text: "self.outbox.waiting.push(entry);",
+        replacement: "self.outbox.waiting.insert(0, entry);",
         breaks: "queue.fifo: the newest goes out first",
     },
     Mutation {
