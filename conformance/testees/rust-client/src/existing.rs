@@ -93,6 +93,8 @@ impl<R: 'static> Run for Running<R> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) {
+        // Looked at before all else, and told behind it: the client may go on while this looks around.
+        let end = self.closed.as_mut().map(|closed| closed.poll_unpin(context));
         let reports = &self.reports;
         self.sends.retain(|handle, sending| match sending.poll_unpin(context) {
             Poll::Ready(result) => {
@@ -107,7 +109,7 @@ impl<R: 'static> Run for Running<R> {
         while let Poll::Ready(Some(change)) = self.states.poll_next_unpin(context) {
             reports.state(&change);
         }
-        if let Some(Poll::Ready(end)) = self.closed.as_mut().map(|closed| closed.poll_unpin(context)) {
+        if let Some(Poll::Ready(end)) = end {
             self.closed = None;
             if let Some(end) = end {
                 reports.closed(&end);

@@ -225,6 +225,11 @@ impl Run for Running {
         {
             self.closing = None;
         }
+        // Looked at before all else, and told behind it: the client may go on while this looks around.
+        let end = self.closed.as_mut().and_then(|closed| match closed.poll_unpin(context) {
+            Poll::Ready(end) => Some(end),
+            Poll::Pending => None,
+        });
         let reports = &self.reports;
         self.sends.retain(|handle, sending| match sending.poll_unpin(context) {
             Poll::Ready(result) => {
@@ -295,9 +300,7 @@ impl Run for Running {
         while let Poll::Ready(Some(change)) = self.states.poll_next_unpin(context) {
             reports.state(&change);
         }
-        if let Some(closed) = &mut self.closed
-            && let Poll::Ready(end) = closed.poll_unpin(context)
-        {
+        if let Some(end) = end {
             self.closed = None;
             match end {
                 Some(end) => reports.closed(&end),
