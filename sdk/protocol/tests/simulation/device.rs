@@ -184,6 +184,7 @@ impl Device {
                             close::SESSION_TAKEN_OVER => scene.watch.fenced(link),
                             _ => {}
                         }
+                        scene.links[link].hung_up = true;
                         scene.write_to_server(link, Parcel::Close(CloseFrame { code, reason }));
                     }
                 }

@@ -106,9 +106,9 @@ impl Cluster {
         let former = resume.as_ref().and_then(|resume| self.sessions.owner(&resume.session));
         let bound = self.sessions.bind(scene.now, credentials, resume.as_ref());
         let latest = scene.links.iter().map(|link| link.number).max().unwrap_or(0);
-        // One that is cut may name what the client has passed on another since.
+        // One that is cut, or that the client has left, may name what it has passed on another since.
         let link = &scene.links[peer.link];
-        let current = link.number == latest && !link.deaf && link.up;
+        let current = link.number == latest && !link.deaf && link.up && !link.hung_up;
         let binding = match bound {
             Ok(binding) => binding,
             Err(BindError::TakenOver) => {

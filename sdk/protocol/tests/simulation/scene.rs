@@ -116,6 +116,8 @@ pub(crate) struct Link {
     /// Nobody listens at the client's end: the upgrade was repeated, or came too late.
     pub(crate) deaf: bool,
     pub(crate) up: bool,
+    /// The client has closed it, though the server may not have heard.
+    pub(crate) hung_up: bool,
     /// The server's words are lost, the client's still arrive.
     mute: bool,
     pub(crate) flaps: bool,
@@ -195,6 +197,7 @@ impl Scene {
             number,
             process,
             deaf,
+            hung_up: false,
             up: true,
             mute: false,
             flaps,
