@@ -425,7 +425,5 @@ fn understand(written: Written, side: Side) -> Result<Case, String> {
 
 /// The level with this name.
 pub fn level(name: &str) -> Option<Level> {
-    let beyond_core = crate::discover::BEYOND_CORE;
-    let mut levels = [Level::Core].into_iter().chain(beyond_core);
-    levels.find(|level| level.name().eq_ignore_ascii_case(name))
+    Level::ALL.iter().copied().find(|level| level.name().eq_ignore_ascii_case(name))
 }

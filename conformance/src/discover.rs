@@ -9,16 +9,13 @@ use readywire_protocol::clause::{Clause, Level, Side};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// What a peer may have beyond Core.
-pub(crate) const BEYOND_CORE: [Level; 7] =
-    [Level::Resume, Level::Answers, Level::Topics, Level::Refresh, Level::Binary, Level::Streams, Level::Questions];
-
 /// The levels of a server: Core, and those that `capabilities` of its `ready` lists.
 ///
 /// # Errors
 /// It never said ready.
 pub async fn levels(url: &str, credentials: &Credentials) -> Result<BTreeSet<Level>, String> {
-    let every = BEYOND_CORE.map(|level| level.name().to_lowercase());
+    let beyond_core = Level::ALL.iter().filter(|level| **level != Level::Core);
+    let every: Vec<String> = beyond_core.map(|level| level.name().to_lowercase()).collect();
     let with = Map::from_iter([("capabilities".to_owned(), json!(every))]);
     let connect = Connect { with, ..Connect::default() };
     let steps = vec![Step::Connect(connect), Step::Ready(Default::default()), Step::Bye(Amount::Number(1000))];

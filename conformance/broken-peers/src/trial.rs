@@ -16,17 +16,6 @@ use std::time::Duration;
 
 /// How long a broken client may take for the next thing.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What both peers have.
-const LEVELS: [Level; 8] = [
-    Level::Core,
-    Level::Resume,
-    Level::Answers,
-    Level::Topics,
-    Level::Refresh,
-    Level::Binary,
-    Level::Streams,
-    Level::Questions,
-];
 
 /// What became of a mutant.
 #[derive(Clone, Debug)]
@@ -79,7 +68,7 @@ async fn server(mut command: Vec<String>, secret: &Path, cases: Vec<Case>, jobs:
         url: started.url.clone(),
         start: Some(start),
         credentials,
-        levels: BTreeSet::from(LEVELS),
+        levels: every_level(),
         lacks: BTreeSet::new(),
         settings,
         jobs,
@@ -91,8 +80,13 @@ async fn server(mut command: Vec<String>, secret: &Path, cases: Vec<Case>, jobs:
 
 async fn client(command: Vec<String>, cases: Vec<Case>, jobs: usize) -> Result<Vec<Judged>, String> {
     let (testee, program) = testee::process::start(&command).await?;
-    let client = Client { testee, levels: BTreeSet::from(LEVELS), lacks: BTreeSet::new(), jobs, patience: PATIENCE };
+    let client = Client { testee, levels: every_level(), lacks: BTreeSet::new(), jobs, patience: PATIENCE };
     let judged = judge_client::judge(&client, cases, |_| {}).await;
     program.stop(client.testee).await;
     Ok(judged)
+}
+
+/// What both peers have.
+fn every_level() -> BTreeSet<Level> {
+    Level::ALL.iter().copied().collect()
 }

@@ -48,6 +48,9 @@ pub enum Level {
 macro_rules! named {
     ($type:ident { $($variant:ident $name:literal),* $(,)? }) => {
         impl $type {
+            /// Each there is, in the order of the document.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
             /// The name, as `PROTOCOL.md` spells it.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }

@@ -67,16 +67,7 @@ fn every_clause_is_defined_exactly_once_and_no_other() {
 #[test]
 fn every_clause_stands_under_its_level() {
     let appendix = section("## Clauses by level");
-    for level in [
-        Level::Core,
-        Level::Resume,
-        Level::Answers,
-        Level::Topics,
-        Level::Refresh,
-        Level::Binary,
-        Level::Streams,
-        Level::Questions,
-    ] {
+    for &level in Level::ALL {
         let paragraph =
             appendix.split("\n\n").find(|text| text.trim_start().starts_with(&format!("*{}*:", level.name())));
         let listed = quoted(paragraph.unwrap_or_else(|| panic!("nothing about {}", level.name())));

@@ -8,17 +8,6 @@ use crate::verdict::Counts;
 use maud::{Markup, html};
 use readywire_protocol::clause::Level;
 
-const LEVELS: [Level; 8] = [
-    Level::Core,
-    Level::Resume,
-    Level::Answers,
-    Level::Topics,
-    Level::Refresh,
-    Level::Binary,
-    Level::Streams,
-    Level::Questions,
-];
-
 pub(super) fn levels(runs: &[Run]) -> Markup {
     html! {
         section {
@@ -28,14 +17,14 @@ pub(super) fn levels(runs: &[Run]) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "passed of all cases" }
-                            @for level in LEVELS { th scope="col" { (level.name()) } }
+                            @for &level in Level::ALL { th scope="col" { (level.name()) } }
                         }
                     }
                     tbody {
                         @for run in runs {
                             tr {
                                 th scope="row" { (visible(&run.name)) " " span.muted { (visible(&run.side)) } }
-                                @for level in LEVELS { (level_cell(run, level)) }
+                                @for &level in Level::ALL { (level_cell(run, level)) }
                             }
                         }
                     }
