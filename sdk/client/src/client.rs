@@ -47,6 +47,20 @@ impl Link {
     pub(crate) fn cancel(&self, handle: u64) {
         self.give(Input::Cancel { handle });
     }
+
+    /// A handle that names nothing else of this client.
+    pub(crate) fn next_handle(&self) -> u64 {
+        self.handles.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Gives what is sent under a handle of its own, and waits for its outcome from before that on.
+    pub(crate) fn send(&self, input: impl FnOnce(u64) -> Input<Request>) -> Sending {
+        let handle = self.next_handle();
+        let (waiting, outcome) = oneshot::channel();
+        self.give(Input::Sink(Request::Outcome { handle, outcome: waiting }));
+        self.give(input(handle));
+        Sending { handle, outcome: Outcome::Awaited(outcome) }
+    }
 }
 
 impl Client {
@@ -87,11 +101,8 @@ impl Client {
             Ok(payload) => payload,
             Err(error) => return Sending::failed(error),
         };
-        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
-        let (waiting, outcome) = oneshot::channel();
-        self.link.give(Input::Sink(Request::Outcome { handle, outcome: waiting }));
-        self.give(handle, event, payload, CoreOptions { answer: false, ..options.into() });
-        Sending { handle, outcome: Outcome::Awaited(outcome) }
+        let options = CoreOptions { answer: false, ..options.into() };
+        self.link.send(|handle| Input::Send { handle, event: event.to_owned(), payload, options })
     }
 
     /// Sends a message only if the server is ready now.
@@ -158,7 +169,7 @@ impl Client {
         options: SendOptions,
         stream: bool,
     ) -> Answer<T> {
-        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
+        let handle = self.link.next_handle();
         let (mut items, parts) = mpsc::channel(BUFFER);
         let (slow, overflow) = oneshot::channel();
         match payload.into_payload() {
@@ -233,7 +244,7 @@ impl Client {
     }
 
     fn follow(&self, topic: &str, from: Start) -> Subscription {
-        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
+        let handle = self.link.next_handle();
         let (items, events) = mpsc::channel(BUFFER);
         let (slow, overflow) = oneshot::channel();
         let reader = Reader { items, overflow: Some(slow) };

@@ -9,7 +9,6 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use readywire_protocol::client::{Page as CorePage, PagedPublication, Position};
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 /// A page of what a topic has had (clause `history.page`).
@@ -56,7 +55,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn below(self, before: Option<Position>) -> History {
-        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
+        let handle = self.link.next_handle();
         let (waiting, page) = oneshot::channel();
         // If the run loop is gone, so is the sink, and whoever waits is told that the client is closed.
         self.link.give(Input::Sink(Request::Page { handle, page: waiting }));

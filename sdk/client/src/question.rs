@@ -2,15 +2,13 @@
 
 use crate::client::Link;
 use crate::engine::Input;
-use crate::front::Request;
 use crate::payload::{FromPayload, IntoPayload, PayloadError};
-use crate::sending::{Outcome, Sending};
+use crate::sending::Sending;
 use futures::Stream;
 use futures::channel::{mpsc, oneshot};
 use readywire_protocol::frame::AnswerError;
 use readywire_protocol::json::Payload as CorePayload;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 /// The questions of one event; see [`Client::questions`](crate::Client::questions). They go on across reconnects.
@@ -93,11 +91,7 @@ impl Question {
 
     fn reply(&mut self, answer: Result<CorePayload, AnswerError>) -> Sending {
         self.answered = true;
-        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
-        let (waiting, outcome) = oneshot::channel();
-        self.link.give(Input::Sink(Request::Outcome { handle, outcome: waiting }));
-        self.link.give(Input::Answer { handle, question: self.question, answer });
-        Sending { handle, outcome: Outcome::Awaited(outcome) }
+        self.link.send(|handle| Input::Answer { handle, question: self.question, answer })
     }
 }
 
@@ -124,7 +118,7 @@ impl Drop for Questions {
     fn drop(&mut self) {
         self.asked.close();
         while let Ok(asked) = self.asked.try_recv() {
-            let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
+            let handle = self.link.next_handle();
             let answer = Err(unhandled());
             self.link.give(Input::Answer { handle, question: asked.question, answer });
         }

@@ -6,9 +6,8 @@ use crate::engine::Input;
 use crate::error::SendError;
 use crate::front::Request;
 use crate::payload::IntoPayload;
-use crate::sending::{Outcome, Sending};
+use crate::sending::Sending;
 use futures::channel::oneshot;
-use std::sync::atomic::Ordering;
 
 /// A stream to one handler, and the answer that comes back (level *Streams*). It goes on across reconnects, and each part is
 /// read once, in order.
@@ -103,11 +102,7 @@ impl StreamWriter {
             Ok(payload) => payload,
             Err(error) => return Sending::failed(error),
         };
-        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
-        let (waiting, outcome) = oneshot::channel();
-        self.link.give(Input::Sink(Request::Outcome { handle, outcome: waiting }));
-        self.link.give(Input::Part { handle, stream: self.stream, payload });
-        Sending { handle, outcome: Outcome::Awaited(outcome) }
+        self.link.send(|handle| Input::Part { handle, stream: self.stream, payload })
     }
 
     /// Ends the stream: the handler is told that nothing follows.
@@ -123,7 +118,7 @@ impl StreamWriter {
     async fn give(&mut self, input: impl FnOnce(u64) -> Input<Request>) -> Result<(), SendError> {
         // Left waiting by whoever dropped an earlier write.
         self.placed().await?;
-        let handle = self.link.handles.fetch_add(1, Ordering::Relaxed);
+        let handle = self.link.next_handle();
         let (place, placed) = oneshot::channel();
         self.link.give(Input::Sink(Request::Place { handle, place }));
         self.link.give(input(handle));
