@@ -15,20 +15,7 @@ fn refusal(id: u64) -> Refusal {
 }
 
 fn send(id: u64, key: Option<&str>) -> Send {
-    let key = key.map(str::to_owned);
-    Send {
-        id,
-        event: "ask".to_owned(),
-        payload: Payload::null(),
-        answer: true,
-        key,
-        topic: None,
-        stream: false,
-        of: None,
-        end: false,
-        re: None,
-        error: None,
-    }
+    Send { answer: true, key: key.map(str::to_owned), ..Send::new(id, "ask", Payload::null()) }
 }
 
 fn config(in_flight: u64) -> ServerConfig {

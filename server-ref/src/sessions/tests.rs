@@ -7,20 +7,7 @@ use readywire_protocol::json::Payload;
 use readywire_protocol::server::Decision;
 
 fn send(id: u64) -> Vec<(Send, Option<Refusal>)> {
-    let send = Send {
-        id,
-        event: "e".to_owned(),
-        payload: Payload::null(),
-        answer: false,
-        key: None,
-        topic: None,
-        stream: false,
-        of: None,
-        end: false,
-        re: None,
-        error: None,
-    };
-    vec![(send, None)]
+    vec![(Send::new(id, "e", Payload::null()), None)]
 }
 
 /// A store, and the id of a session in it, once somebody has it.

@@ -178,6 +178,23 @@ pub struct Send {
 }
 
 impl Send {
+    /// A plain send: it asks for nothing, and belongs to nothing.
+    pub fn new(id: u64, event: impl Into<String>, payload: Payload) -> Self {
+        Self {
+            id,
+            event: event.into(),
+            payload,
+            answer: false,
+            key: None,
+            topic: None,
+            stream: false,
+            of: None,
+            end: false,
+            re: None,
+            error: None,
+        }
+    }
+
     fn decode(fields: &Fields<'_, '_>) -> Self {
         let (stream, of, end) = (fields.flag("stream"), fields.optional_integer("of"), fields.flag("end"));
         let (re, error) = (fields.optional_integer("re"), AnswerError::decode(fields));

@@ -16,19 +16,7 @@ fn raw_payload(text: &str) -> String {
 }
 
 fn send(payload: Payload) -> ClientFrame {
-    ClientFrame::Send(Send {
-        id: 1,
-        event: String::new(),
-        payload,
-        answer: false,
-        key: None,
-        topic: None,
-        stream: false,
-        of: None,
-        end: false,
-        re: None,
-        error: None,
-    })
+    ClientFrame::Send(Send::new(1, "", payload))
 }
 
 fn message(payload: Payload) -> ServerFrame {

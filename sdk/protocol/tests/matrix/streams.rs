@@ -25,9 +25,7 @@ fn ready() -> Far {
 }
 
 fn plain(id: u64) -> Send {
-    let event = "e".to_owned();
-    let (payload, key, topic) = (Payload::parse("1").expect("JSON"), None, None);
-    Send { id, event, payload, answer: false, key, topic, stream: false, of: None, end: false, re: None, error: None }
+    Send::new(id, "e", Payload::parse("1").expect("JSON"))
 }
 
 fn opens(id: u64) -> Send {

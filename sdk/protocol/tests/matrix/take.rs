@@ -8,19 +8,7 @@ use readywire_protocol::json::Payload;
 use readywire_protocol::server::{Decision, Take};
 
 pub(crate) fn send(id: u64) -> Send {
-    Send {
-        id,
-        event: "e".to_owned(),
-        payload: Payload::null(),
-        answer: false,
-        key: None,
-        topic: None,
-        stream: false,
-        of: None,
-        end: false,
-        re: None,
-        error: None,
-    }
+    Send::new(id, "e", Payload::null())
 }
 
 fn take(log: &mut Log, owner: u64, id: u64, refused: bool) -> Take {
