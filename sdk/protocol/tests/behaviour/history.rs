@@ -14,10 +14,7 @@ fn levels(ready: &mut Ready) {
 
 /// A ready client of a server with topics.
 fn ready() -> Near {
-    let mut near = Near::at(Stage::ServicesReady);
-    near.hears(&frames::with(levels));
-    near.forget();
-    near
+    Near::ready_with(levels)
 }
 
 /// The next connection is ready.

@@ -12,15 +12,25 @@ fn levels(ready: &mut Ready) {
 }
 
 fn resumed(received: u64) -> ServerFrame {
-    frames::with(|ready| {
-        levels(ready);
-        (ready.session, ready.received) = (Some(frames::grant(true)), received);
-    })
+    frames::resumed_with(received, levels)
 }
 
 fn ready() -> Near {
-    let mut near = Near::at(Stage::ServicesReady);
-    near.hears(&frames::with(levels));
+    Near::ready_with(levels)
+}
+
+/// Asked three times, it answered the first before its connection broke off, and the second behind that; the next one is
+/// about to be ready.
+fn cut_with_two_answers() -> Near {
+    let mut near = ready();
+    for offset in 1..=3 {
+        asks(&mut near, offset);
+    }
+    answer(&mut near, 7, 1);
+    near.breaks_off();
+    answer(&mut near, 8, 2);
+    near.again();
+    near.reach(Stage::ServicesReady);
     near.forget();
     near
 }
@@ -144,16 +154,7 @@ fn an_answer_waits_as_long_as_its_question_is_open() {
 
 #[test]
 fn what_is_withdrawn_is_not_answered() {
-    let mut near = ready();
-    for offset in 1..=3 {
-        asks(&mut near, offset);
-    }
-    answer(&mut near, 7, 1);
-    near.breaks_off();
-    answer(&mut near, 8, 2);
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
+    let mut near = cut_with_two_answers();
     // What is written before a `cancel` is read keeps its outcome.
     near.hears(&resumed(0));
     for offset in 1..=3 {
@@ -189,16 +190,7 @@ fn an_answer_that_waits_goes_with_its_question() {
 
 #[test]
 fn another_session_has_other_questions() {
-    let mut near = ready();
-    for offset in 1..=3 {
-        asks(&mut near, offset);
-    }
-    answer(&mut near, 7, 1);
-    near.breaks_off();
-    answer(&mut near, 8, 2);
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
+    let mut near = cut_with_two_answers();
     let mut ready = frames::started_over_as("s-2");
     if let ServerFrame::Ready(ready) = &mut ready {
         levels(ready);

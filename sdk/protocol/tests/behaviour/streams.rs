@@ -24,17 +24,11 @@ fn levels(ready: &mut Ready) {
 }
 
 fn resumed(received: u64) -> ServerFrame {
-    frames::with(|ready| {
-        levels(ready);
-        (ready.session, ready.received) = (Some(frames::grant(true)), received);
-    })
+    frames::resumed_with(received, levels)
 }
 
 fn ready() -> Near {
-    let mut near = Near::at(Stage::ServicesReady);
-    near.hears(&frames::with(levels));
-    near.forget();
-    near
+    Near::ready_with(levels)
 }
 
 /// A ready client with a stream whose opening send, 1, was taken.

@@ -15,10 +15,7 @@ fn levels(ready: &mut Ready) {
 
 /// A ready client of a server with topics.
 fn ready() -> Near {
-    let mut near = Near::at(Stage::ServicesReady);
-    near.hears(&frames::with(levels));
-    near.forget();
-    near
+    Near::ready_with(levels)
 }
 
 fn subscribe(near: &mut Near, handle: u64, topic: &str, from: Option<Position>) {

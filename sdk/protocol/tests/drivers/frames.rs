@@ -54,6 +54,14 @@ pub(crate) fn with(change: impl FnOnce(&mut Ready)) -> ServerFrame {
     ServerFrame::Ready(Box::new(ready))
 }
 
+/// The session goes on, in a `ready` that is changed like this.
+pub(crate) fn resumed_with(received: u64, change: impl FnOnce(&mut Ready)) -> ServerFrame {
+    with(|ready| {
+        change(ready);
+        (ready.session, ready.received) = (Some(grant(true)), received);
+    })
+}
+
 pub(crate) fn ready() -> ServerFrame {
     with(|_| {})
 }

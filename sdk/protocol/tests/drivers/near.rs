@@ -7,7 +7,7 @@ use readywire_protocol::client::{
 };
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::config::ClientConfig;
-use readywire_protocol::frame::{Auth, Bye, ClientFrame, Hello, Send, ServerFrame};
+use readywire_protocol::frame::{Auth, Bye, ClientFrame, Hello, Ready, Send, ServerFrame};
 use readywire_protocol::json::Payload;
 use readywire_protocol::stage::Stage;
 use readywire_protocol::time::{Duration, Instant};
@@ -66,6 +66,14 @@ pub(crate) fn token() -> Auth {
 }
 
 impl Near {
+    /// A client that is ready, at a server whose `ready` is changed like this.
+    pub(crate) fn ready_with(change: impl FnOnce(&mut Ready)) -> Self {
+        let mut near = Self::at(Stage::ServicesReady);
+        near.hears(&frames::with(change));
+        near.forget();
+        near
+    }
+
     /// A client that has not begun.
     pub(crate) fn idle(config: ClientConfig) -> Self {
         Self::seeded(config, 7)
