@@ -42,6 +42,7 @@ export type {
   Credential,
   EventMap,
   EventMapOf,
+  EventTypes,
   Frame,
   HistoryOptions,
   HistoryPage,

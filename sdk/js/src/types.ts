@@ -1,32 +1,30 @@
 import type { Binary } from "./payloads.js";
 import type { WasmSource } from "./raw.js";
 
-/**
- * What may be sent and received under each event name. `answer` holds what answers a send of that name: the payload under
- * the name of each part. `stream` is what each part carries of a stream that such a send opens. `asks` is what a question
- * of that name carries by which the server asks, and `reply` what answers it.
- */
+/** What may be sent and received under one event name. */
+export interface EventTypes {
+  /** What a send carries. */
+  send?: unknown;
+  /** What a message carries. */
+  receive?: unknown;
+  /** What answers a send: the payload under the name of each part. */
+  answer?: object;
+  /** What each part carries of a stream that a send opens. */
+  stream?: unknown;
+  /** What a question carries by which the server asks. */
+  asks?: unknown;
+  /** What answers such a question. */
+  reply?: unknown;
+}
+
+/** What may be sent and received under each event name. */
 export interface EventMap {
-  [event: string]: {
-    send?: unknown;
-    receive?: unknown;
-    answer?: object;
-    stream?: unknown;
-    asks?: unknown;
-    reply?: unknown;
-  };
+  [event: string]: EventTypes;
 }
 
 /** The constraint on an event map; unlike `EventMap` itself it also takes an `interface` without an index signature. */
 export type EventMapOf<M> = {
-  [K in keyof M]: {
-    send?: unknown;
-    receive?: unknown;
-    answer?: object;
-    stream?: unknown;
-    asks?: unknown;
-    reply?: unknown;
-  };
+  [K in keyof M]: EventTypes;
 };
 
 /** The events of `M` that may be sent. */

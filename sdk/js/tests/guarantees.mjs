@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { agentRun } from "./agent-run.mjs";
 import { openPage, startPacked } from "./packed.mjs";
 import { early, record, sends } from "./wire.mjs";
 
@@ -16,13 +17,7 @@ const CUTS = 50;
 const WINDOW = 24;
 /** One word for each step; three more steps come behind them and one before. */
 const WORDS = Array.from({ length: 196 }, (_, index) => `word${index}`);
-const EVENTS = [
-  "agent_started",
-  ...WORDS.map(() => "agent_thinking"),
-  "tool_executing",
-  "tool_completed",
-  "agent_completed",
-];
+const EVENTS = agentRun(WORDS);
 /** Quick to come back, and patient with what waits: the cuts follow each other faster than any real network's would. */
 const OPTIONS = {
   backoff: { firstMs: 10, baseMs: 10, capMs: 50 },

@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { agentRun } from "./agent-run.mjs";
 import { startDeployment } from "./deployment.mjs";
 import { openPage, startPacked } from "./packed.mjs";
 import { early, record, sends } from "./wire.mjs";
@@ -16,13 +17,7 @@ const WINDOW = 8;
 /** How many have to be acknowledged between two restarts. */
 const BETWEEN = 100;
 const WORDS = Array.from({ length: 20 }, (_, index) => `word${index}`);
-const EVENTS = [
-  "agent_started",
-  ...WORDS.map(() => "agent_thinking"),
-  "tool_executing",
-  "tool_completed",
-  "agent_completed",
-];
+const EVENTS = agentRun(WORDS);
 
 let packed;
 before(async () => {

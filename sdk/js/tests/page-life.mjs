@@ -4,6 +4,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { agentRun } from "./agent-run.mjs";
 import { openFreezable } from "./freezable.mjs";
 import { startPacked } from "./packed.mjs";
 import WebSocket from "ws";
@@ -11,7 +12,7 @@ import { early, record, sends } from "./wire.mjs";
 
 const DEADLINE = { timeout: 120_000 };
 const WORDS = Array.from({ length: 40 }, (_, index) => `word${index}`);
-const STEPS = ["agent_started", ...WORDS.map(() => "agent_thinking"), "tool_executing", "tool_completed", "agent_completed"];
+const STEPS = agentRun(WORDS);
 /** Slow enough that a page is gone long before its answer is. */
 const PACE_MS = 150;
 const QUICK = { backoff: { firstMs: 20, baseMs: 20, capMs: 100 } };

@@ -21,6 +21,7 @@ export type {
   Credential,
   EventMap,
   EventMapOf,
+  EventTypes,
   Frame,
   Message,
   ReceiveEvent,
