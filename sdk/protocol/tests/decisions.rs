@@ -11,7 +11,7 @@ use readywire_protocol::time::Instant;
 const START: Instant = Instant::from_origin(std::time::Duration::ZERO);
 
 fn refusal(id: u64) -> Refusal {
-    Refusal { id, code: "no".to_owned(), message: String::new(), retry: false, retry_after_ms: None, service: None }
+    Refusal::new(id, "no")
 }
 
 fn send(id: u64, key: Option<&str>) -> Send {

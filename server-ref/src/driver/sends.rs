@@ -146,18 +146,18 @@ impl Driver {
         let refuse = match (handler, needed) {
             (None, _) => Some(Refusal {
                 message: format!("nothing here handles `{}`", start_of(&send.event)),
-                ..refusal(send.id, "unknown_event")
+                ..Refusal::new(send.id, "unknown_event")
             }),
             (_, Some(service)) => Some(Refusal {
                 message: format!("service `{service}` is impaired"),
                 retry: true,
                 service: Some((*service).to_owned()),
-                ..refusal(send.id, "service_impaired")
+                ..Refusal::new(send.id, "service_impaired")
             }),
             (Some(handler), None) => handler.admit(&claims.sub, &send.payload).err().map(|rejection| {
                 let Rejection { code, message, retry, retry_after } = rejection;
                 let retry_after_ms = retry_after.map(|wait| milliseconds(wait).min(INTEGER_END - 1));
-                Refusal { message: start_of(&message), retry, retry_after_ms, ..refusal(send.id, &code) }
+                Refusal { message: start_of(&message), retry, retry_after_ms, ..Refusal::new(send.id, code) }
             }),
         };
         (send, refuse)
@@ -212,8 +212,4 @@ impl Driver {
             working.spawn(work);
         }
     }
-}
-
-fn refusal(id: u64, code: &str) -> Refusal {
-    Refusal { id, code: code.to_owned(), message: String::new(), retry: false, retry_after_ms: None, service: None }
 }

@@ -143,7 +143,7 @@ impl Behind {
             Err(rejection) => rejection,
         };
         let Rejection { code, message, retry, .. } = rejection;
-        Some(Refusal { id: send.id, code, message, retry, retry_after_ms: None, service: None })
+        Some(Refusal { message, retry, ..Refusal::new(send.id, code) })
     }
 }
 

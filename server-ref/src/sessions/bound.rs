@@ -459,12 +459,5 @@ impl BoundSession {
 
 /// What becomes of an answer that nobody waits for (clause `question.answered`).
 fn not_asked() -> Refusal {
-    Refusal {
-        id: 0,
-        code: "not_asked".to_owned(),
-        message: "nobody waits for an answer to that".to_owned(),
-        retry: false,
-        retry_after_ms: None,
-        service: None,
-    }
+    Refusal { message: "nobody waits for an answer to that".to_owned(), ..Refusal::new(0, "not_asked") }
 }

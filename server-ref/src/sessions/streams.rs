@@ -193,14 +193,8 @@ impl Batches {
     /// What speaks against taking this send: as a part, that its stream is not open; as the beginning of one, that there are
     /// too many (clauses `stream.over`, `stream.bounded`).
     pub(super) fn judge(&self, send: &Send, streams: &Streams, most: usize) -> Option<Refusal> {
-        let refusal = |code: &str, message: &str, retry| Refusal {
-            id: send.id,
-            code: code.to_owned(),
-            message: message.to_owned(),
-            retry,
-            retry_after_ms: None,
-            service: None,
-        };
+        let refusal =
+            |code, message: &str, retry| Refusal { message: message.to_owned(), retry, ..Refusal::new(send.id, code) };
         if let Some(of) = send.of {
             let open = match self.of.iter().find(|batch| batch.stream == of) {
                 Some(batch) => !batch.ended,

@@ -111,7 +111,7 @@ pub(crate) fn ack(id: u64) -> ServerFrame {
 }
 
 pub(crate) fn refusal(id: u64, code: &str) -> Refusal {
-    Refusal { id, code: code.to_owned(), message: String::new(), retry: false, retry_after_ms: None, service: None }
+    Refusal::new(id, code)
 }
 
 pub(crate) fn nack(id: u64) -> ServerFrame {

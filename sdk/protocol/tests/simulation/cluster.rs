@@ -397,12 +397,5 @@ impl Cluster {
 }
 
 fn refusal(id: u64) -> Refusal {
-    Refusal {
-        id,
-        code: "not_now".to_owned(),
-        message: String::new(),
-        retry: false,
-        retry_after_ms: None,
-        service: None,
-    }
+    Refusal::new(id, "not_now")
 }

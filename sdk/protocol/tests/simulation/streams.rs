@@ -127,14 +127,7 @@ impl Cluster {
 }
 
 pub(crate) fn refused(send: &Send, code: &str) -> Refusal {
-    Refusal {
-        id: send.id,
-        code: code.to_owned(),
-        message: String::new(),
-        retry: code == "too_many_streams",
-        retry_after_ms: None,
-        service: None,
-    }
+    Refusal { retry: code == "too_many_streams", ..Refusal::new(send.id, code) }
 }
 
 /// Who writes a stream.

@@ -308,6 +308,12 @@ impl SessionGrant {
 }
 
 impl Refusal {
+    /// A refusal for good, without words for a person.
+    pub fn new(id: u64, code: impl Into<String>) -> Self {
+        let (code, message) = (code.into(), String::new());
+        Self { id, code, message, retry: false, retry_after_ms: None, service: None }
+    }
+
     fn decode(fields: &Fields<'_, '_>) -> Self {
         Self {
             id: fields.integer("id"),
