@@ -208,6 +208,13 @@ impl SessionStore {
         }
     }
 
+    /// The logs whose names are this and a number, with that.
+    async fn numbered(&self, prefix: &str) -> Result<Vec<(u64, Name)>, LogError> {
+        let found = self.log.list(prefix).await?;
+        // Another subject's name may go on where this one's ends.
+        Ok(found.into_iter().filter_map(|name| Some((name[prefix.len()..].parse().ok()?, name))).collect())
+    }
+
     /// Ends the subject's oldest detached session when there are too many (clause `session.limit`).
     async fn make_room(&self, subject: &str) -> Result<(), LogError> {
         let prefix = format!("inbox/{subject}/");

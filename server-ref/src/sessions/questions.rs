@@ -210,10 +210,7 @@ impl SessionStore {
 
     /// The questions of a session whose logs are there.
     pub(super) async fn questions(&self, address: &Address) -> Result<Vec<(u64, Name)>, LogError> {
-        let prefix = address.questions();
-        let found = self.log.list(&prefix).await?;
-        // Another subject's name may go on where this one's ends.
-        Ok(found.into_iter().filter_map(|name| Some((name[prefix.len()..].parse().ok()?, name))).collect())
+        self.numbered(&address.questions()).await
     }
 
     /// The questions that this process waits for: they are kept as long as it does.

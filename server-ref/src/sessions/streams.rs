@@ -75,10 +75,7 @@ impl Address {
 impl SessionStore {
     /// The open streams of a session.
     pub(super) async fn streams(&self, address: &Address) -> Result<Vec<(u64, Name)>, LogError> {
-        let prefix = address.streams();
-        let found = self.log.list(&prefix).await?;
-        // Another subject's name may go on where this one's ends.
-        Ok(found.into_iter().filter_map(|name| Some((name[prefix.len()..].parse().ok()?, name))).collect())
+        self.numbered(&address.streams()).await
     }
 
     /// Removes everything of a session.
