@@ -9,8 +9,12 @@ use readywire_protocol::config::Window;
 use readywire_protocol::json::Payload;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// When a log that does not answer is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct StreamLog {
     log: Arc<dyn Log>,
@@ -30,7 +34,11 @@ impl StreamLog {
     /// Needs a tokio runtime, on which is trimmed what was read.
     pub(crate) fn new(log: Arc<dyn Log>, name: Name, room: Window, cancellation: CancellationToken) -> Self {
         let read = watch::Sender::new(0);
-        tokio::spawn(trim(log.clone(), name.clone(), read.subscribe()));
+        let trimmed = (log.clone(), name.clone());
+        tokio::spawn(trim(read.subscribe(), move |through| {
+            let (log, name) = trimmed.clone();
+            async move { log.trim(&name, through).await }
+        }));
         Self { log, name, room, cancellation, news: None, offset: 0, fetched: VecDeque::new(), read }
     }
 
@@ -82,11 +90,44 @@ impl Source for StreamLog {
     }
 }
 
-/// Drops what was read, as fast as the log does it: what is read meanwhile goes with the next.
-async fn trim(log: Arc<dyn Log>, name: Name, mut read: watch::Receiver<u64>) {
+/// Drops what was read, as fast as the log does it: what is read meanwhile goes with the next. A log that does not answer is
+/// asked again, or a client whose window is full would wait for ever.
+async fn trim<F>(mut read: watch::Receiver<u64>, log: impl Fn(u64) -> F)
+where
+    F: Future<Output = Result<(), LogError>>,
+{
     while read.changed().await.is_ok() {
         let through = *read.borrow_and_update();
-        // One that does not answer is asked again, for more.
-        let _ = log.trim(&name, through).await;
+        if let Err(LogError::Unavailable(_)) = log(through).await {
+            tokio::time::sleep(AGAIN).await;
+            // Not for a handler that is over: its log goes as a whole.
+            if read.has_changed().is_ok() {
+                read.mark_changed();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tokio::sync::mpsc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_did_not_answer_is_trimmed_though_nothing_more_is_read() {
+        let read = watch::Sender::new(0);
+        let (done, mut trimmed) = mpsc::unbounded_channel();
+        let failures = AtomicU64::new(2);
+        let trimming = tokio::spawn(trim(read.subscribe(), move |through| {
+            let fails = failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+            let told = (!fails).then(|| done.send(through));
+            async move { told.map(drop).ok_or_else(|| LogError::Unavailable("it is away".to_owned())) }
+        }));
+        read.send_replace(3);
+        let told = tokio::time::timeout(AGAIN * 10, trimmed.recv()).await;
+        assert_eq!(told, Ok(Some(3)), "it is asked until it answers");
+        drop(read);
+        trimming.await.unwrap();
     }
 }
