@@ -99,6 +99,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
       call: (action) => this.turns.call(action),
       newHandle: () => this.#nextHandle++,
       check: (signal) => this.check(signal),
+      begin: (send, encoded, give) => this.#begin(send, encoded, give),
       listen: (listener) => this.#topics.set(listener.handle, listener),
       withdraw: (handle) => {
         const stood = this.#line.withdraw(handle);
@@ -106,14 +107,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
         return stood;
       },
     };
-    this.#questions = new Questions(
-      {
-        owner: this.#owner,
-        number: () => this.#nextHandle++,
-        begin: (send, encoded, give) => this.#begin(send, encoded, give),
-      },
-      options.questions,
-    );
+    this.#questions = new Questions(this.#owner, options.questions);
     this.#tokens = new TokenQuestions(options.token, this.#owner.call);
     const carried = keeper === null ? null : { state: keeper.state, answers: this.#takeUp(keeper.answers) };
     const told = (json: string, payload: Encoded | undefined): void => this.receive(JSON.parse(json) as RawEvent, payload);
@@ -235,13 +229,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
     payload: SendPayload<M, K>,
     options: StreamOptions<StreamPayload<M, K>> = {},
   ): ClientStream<M, K> {
-    return new OpenStream<M, K>(
-      this.#owner,
-      (send, encoded, give) => this.#begin(send, encoded, give),
-      event,
-      payload,
-      options,
-    );
+    return new OpenStream<M, K>(this.#owner, event, payload, options);
   }
 
   /**

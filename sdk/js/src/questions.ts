@@ -5,29 +5,20 @@ import { decodePayload, encodePayload } from "./payloads.js";
 import type { Encoded } from "./payloads.js";
 import type { RawQuestionEvent } from "./raw.js";
 import { Send } from "./sends.js";
-import type { Give, Owner } from "./sends.js";
+import type { Give, Host, Owner } from "./sends.js";
 import type { QuestionContext } from "./types.js";
-
-/** What questions need of their client. */
-export interface QuestionPlaces {
-  readonly owner: Owner;
-  /** A handle that nothing else has. */
-  number(): number;
-  /** Gives a reply its place behind what was sent before. */
-  begin(send: Send, payload: Encoded | Blob, give: Give): void;
-}
 
 type Handler = (payload: unknown, context: QuestionContext) => unknown;
 
 /** The questions of one client. */
 export class Questions {
-  readonly #places: QuestionPlaces;
+  readonly #host: Host;
   readonly #handlers: Map<string, Handler>;
   /** Those whose handlers are at work. */
   readonly #open = new Map<number, AbortController>();
 
-  constructor(places: QuestionPlaces, handlers: object = {}) {
-    this.#places = places;
+  constructor(host: Host, handlers: object = {}) {
+    this.#host = host;
     this.#handlers = new Map(Object.entries(handlers));
   }
 
@@ -86,12 +77,12 @@ export class Questions {
 
   #begin(question: number, event: string, payload: Encoded | Blob | null, give: Give): void {
     this.#open.delete(question);
-    const { owner, number, begin } = this.#places;
-    const reply = new Reply(owner, number(), event, (error) => {
+    const host = this.#host;
+    const reply = new Reply(host, host.newHandle(), event, (error) => {
       // The server would wait, for the engine knows of no answer.
       if (payload !== null) this.#refuse(question, event, codeOf(error), messageOf(error));
     });
-    begin(reply, payload ?? "null", (raw, send, encoded, waitedMs) => {
+    host.begin(reply, payload ?? "null", (raw, send, encoded, waitedMs) => {
       reply.given = true;
       give(raw, send, encoded, waitedMs);
     });

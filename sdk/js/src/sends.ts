@@ -21,6 +21,16 @@ export interface Owner {
 /** Gives a send to the engine, once its payload is there; so long it has waited for that. */
 export type Give = (raw: RawClient, send: Send, payload: Encoded, waitedMs: number) => void;
 
+/** What whoever begins something needs of its client. */
+export interface Host extends Owner {
+  /** A handle that nothing else has. */
+  newHandle(): number;
+  /** Throws if nothing can be begun any more. */
+  check(signal: AbortSignal | undefined): void;
+  /** Gives a send its place behind what was sent before. */
+  begin(send: Send, payload: Encoded | Blob, give: Give): void;
+}
+
 /** Sends, or publishes to a topic. */
 export function sending({ expireAfterMs, key, policy }: SendOptions, wants: number, topic?: string): Give {
   const flags = wants | (policy === "fail_fast" ? FLAG_FAIL_FAST : 0);

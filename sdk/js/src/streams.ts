@@ -5,7 +5,7 @@ import type { Encoded } from "./payloads.js";
 import { FLAG_ANSWER, FLAG_STREAM } from "./raw.js";
 import type { RawSendEvent } from "./raw.js";
 import { Send, Stream, sending } from "./sends.js";
-import type { Give, Owner } from "./sends.js";
+import type { Give, Host, Owner } from "./sends.js";
 import type {
   AnswerEvents,
   AnswerPart,
@@ -24,29 +24,16 @@ const FULL = "stream_full";
 /** What becomes of a part and is told of its stream, too. */
 const OF_THE_STREAM = [OVER, "session_lost", "closed"];
 
-/** What a stream needs of its client, besides what every send needs. */
-export interface StreamHost extends Owner {
-  /** A handle that nobody has. */
-  newHandle(): number;
-  /** Throws if nothing can be begun any more. */
-  check(signal: AbortSignal | undefined): void;
-}
-
-/** Gives a send its place behind what was sent before. */
-export type Begin = (send: Send, payload: Encoded | Blob, give: Give) => void;
-
 /** One stream of one client. */
 export class OpenStream<M extends EventMapOf<M>, K extends StreamEvent<M>> implements ClientStream<M, K> {
-  readonly #host: StreamHost;
-  readonly #give: Begin;
+  readonly #host: Host;
   readonly #signal: AbortSignal | undefined;
   readonly #send: Stream;
   /** The part that waits for its place. */
   #placing: Promise<void> | null = null;
 
   constructor(
-    host: StreamHost,
-    begin: Begin,
+    host: Host,
     event: K,
     payload: SendPayload<M, K>,
     options: StreamOptions<StreamPayload<M, K>>,
@@ -54,7 +41,6 @@ export class OpenStream<M extends EventMapOf<M>, K extends StreamEvent<M>> imple
     const { from, signal } = options;
     const encoded = encodePayload(event, payload);
     this.#host = host;
-    this.#give = begin;
     this.#signal = signal;
     this.#send = new Stream(host, host.newHandle(), event, signal);
     try {
@@ -64,7 +50,7 @@ export class OpenStream<M extends EventMapOf<M>, K extends StreamEvent<M>> imple
       this.#send.parts.abort(error);
       return;
     }
-    begin(this.#send, encoded, sending(options, FLAG_ANSWER | FLAG_STREAM));
+    host.begin(this.#send, encoded, sending(options, FLAG_ANSWER | FLAG_STREAM));
     if (from !== undefined) void this.#pump(from);
   }
 
@@ -128,7 +114,7 @@ export class OpenStream<M extends EventMapOf<M>, K extends StreamEvent<M>> imple
         if (!never && !OF_THE_STREAM.includes(code)) this.#send.giveUp(error);
       };
       const part = new Part(this.#host, this.#host.newHandle(), this.#send.event, last, done, failed);
-      this.#give(part, payload, give);
+      this.#host.begin(part, payload, give);
     });
     if (!settled && !last) this.#placing = placed;
     return placed;

@@ -5,7 +5,7 @@ import { BufferedIterator } from "./iterators.js";
 import type { RawTopicEvent } from "./raw.js";
 import { decodePayload } from "./payloads.js";
 import type { Encoded } from "./payloads.js";
-import type { Owner } from "./sends.js";
+import type { Host, Owner } from "./sends.js";
 import type { CloseInfo, EventMapOf, ReceiveEvent, SubscribeOptions, Subscription, TopicNews } from "./types.js";
 
 /** What is told of topics under one handle. */
@@ -17,12 +17,8 @@ export interface TopicListener {
   close(info: CloseInfo): void;
 }
 
-/** Of whoever listens to topics: the client. */
-export interface TopicHost extends Owner {
-  /** A handle that nobody has. */
-  newHandle(): number;
-  /** Throws if nothing can be begun any more. */
-  check(signal: AbortSignal | undefined): void;
+/** What whoever listens to topics needs of its client. */
+export interface TopicHost extends Host {
   /** Has this told what is told under its handle. */
   listen(listener: TopicListener): void;
 }
