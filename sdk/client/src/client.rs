@@ -15,7 +15,6 @@ use crate::subscription::Subscription;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use readywire_protocol::client::{ClientState, End, Position, SendOptions as CoreOptions, Start, StateChange};
-use readywire_protocol::json::Payload;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -176,7 +175,9 @@ impl Client {
             Ok(payload) => {
                 let reader = Reader { items, overflow: Some(slow) };
                 self.link.give(Input::Sink(Request::Answer { handle, reader }));
-                self.give(handle, event, payload, CoreOptions { answer: true, stream, ..options.into() });
+                let options = CoreOptions { answer: true, stream, ..options.into() };
+                // If the run loop is gone, so is the sink, and whoever waits is told that the client is closed.
+                self.link.give(Input::Send { handle, event: event.to_owned(), payload, options });
             }
             // Nobody else has written to it: there is room.
             Err(error) => drop(items.try_send(Err(AnswerError::Send(error)))),
@@ -272,10 +273,5 @@ impl Client {
         let (waiting, end) = oneshot::channel();
         self.link.give(Input::Sink(Request::End(waiting)));
         end.await.ok()
-    }
-
-    fn give(&self, handle: u64, event: &str, payload: Payload, options: CoreOptions) {
-        // If the run loop is gone, so is the sink, and whoever waits is told that the client is closed.
-        self.link.give(Input::Send { handle, event: event.to_owned(), payload, options });
     }
 }
