@@ -28,6 +28,15 @@ pub fn matches(pattern: &Value, found: Option<&Value>, kept: &mut Kept) -> Resul
     Ok(())
 }
 
+/// How many members of an object are there and as a pattern has them. What has to be absent, and is, counts for nothing.
+pub fn alike(pattern: &Value, found: &Value, kept: &Kept) -> usize {
+    let (Value::Object(members), Value::Object(object)) = (pattern, found) else { return 0 };
+    let fits = |(name, pattern): &(&String, &Value)| {
+        object.get(*name).is_some_and(|value| matches(pattern, Some(value), &mut kept.clone()).is_ok())
+    };
+    members.iter().filter(fits).count()
+}
+
 /// Puts kept values in place of `${name}`; `<null>` stands for null, which TOML cannot say.
 ///
 /// # Errors

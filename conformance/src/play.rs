@@ -3,6 +3,7 @@
 mod accept;
 mod envelope;
 mod frames;
+mod nearest;
 mod operator;
 mod scripted;
 mod testee;
@@ -52,6 +53,8 @@ pub enum Broken {
         expected: String,
         /// What came.
         actual: String,
+        /// Of all that came meanwhile, what was almost it, and how it differs.
+        nearest: Option<String>,
     },
     /// The case itself cannot go on: no server, no testee, a mistake in the case.
     Impossible(String),
@@ -59,12 +62,12 @@ pub enum Broken {
 
 impl Broken {
     fn failed(expected: impl Into<String>, actual: impl Into<String>) -> Self {
-        Self::Failed { expected: expected.into(), actual: actual.into() }
+        Self::Failed { expected: expected.into(), actual: actual.into(), nearest: None }
     }
 }
 
 /// A case that was played.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Played {
     /// The number of the step at which it ended otherwise than expected, from 1.
     pub step: Option<usize>,
@@ -74,6 +77,9 @@ pub struct Played {
     pub expected: Option<String>,
     /// What came.
     pub actual: Option<String>,
+    /// Of all that came meanwhile, what was almost it, and how it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<String>,
     /// Why it could not be played.
     pub impossible: Option<String>,
     /// The transcript.
@@ -182,14 +188,15 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
     }
     let took = u64::try_from(play.log.elapsed().as_millis()).unwrap_or(u64::MAX);
     let lines = play.log.into_lines();
-    let mut played = Played { step: None, doing: None, expected: None, actual: None, impossible: None, lines, took };
+    let mut played = Played { lines, took, ..Played::default() };
     if let Some((step, doing, broken)) = ended {
         played.step = Some(step);
         played.doing = Some(doing);
         match broken {
-            Broken::Failed { expected, actual } => {
+            Broken::Failed { expected, actual, nearest } => {
                 played.expected = Some(redacted(expected));
                 played.actual = Some(redacted(actual));
+                played.nearest = nearest.map(redacted);
             }
             Broken::Impossible(why) => played.impossible = Some(why),
         }

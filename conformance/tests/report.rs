@@ -15,7 +15,7 @@ fn line(origin: Origin, text: &str) -> Line {
 }
 
 fn passed(lines: Vec<Line>) -> Played {
-    Played { step: None, doing: None, expected: None, actual: None, impossible: None, lines, took: 12 }
+    Played { lines, took: 12, ..Played::default() }
 }
 
 fn failed(lines: Vec<Line>) -> Played {
@@ -75,7 +75,7 @@ fn nothing_that_a_peer_writes_is_markup() {
     case.id.push_str(hostile);
     case.reason = Some(hostile.to_owned());
     let played = case.played.as_mut().expect("played");
-    for said in [&mut played.doing, &mut played.expected, &mut played.actual] {
+    for said in [&mut played.doing, &mut played.expected, &mut played.actual, &mut played.nearest] {
         *said = Some(hostile.to_owned());
     }
     for said in [&mut run.name, &mut run.suite, &mut run.date, &mut run.levels[0]] {

@@ -1,5 +1,6 @@
 //! Writing and reading frames.
 
+use super::nearest::Nearest;
 use super::scripted::{DEFAULT_STREAM_BYTES, DEFAULT_STREAM_MESSAGES};
 use super::{Broken, Peer, Play};
 use crate::case::Closed;
@@ -134,16 +135,20 @@ impl Play {
             let never = never.iter().map(Value::to_string).collect::<Vec<_>>().join(" and no ");
             awaited = format!("{awaited}, and before it no {never}");
         }
+        let mut nearest = Nearest::default();
         loop {
-            let frame = self.frame(&awaited).await?;
-            if pattern::matches(pattern, Some(&frame), &mut self.kept).is_ok() {
-                return Ok(());
-            }
+            let frame = match self.frame(&awaited).await {
+                Ok(frame) => frame,
+                Err(broken) => return Err(nearest.beside(broken)),
+            };
+            let Err(differs) = pattern::matches(pattern, Some(&frame), &mut self.kept) else { return Ok(()) };
             for forbidden in never {
                 if pattern::matches(forbidden, Some(&frame), &mut self.kept.clone()).is_ok() {
-                    return Err(Broken::failed(format!("no {forbidden} before {pattern}"), frame.to_string()));
+                    let broken = Broken::failed(format!("no {forbidden} before {pattern}"), frame.to_string());
+                    return Err(nearest.beside(broken));
                 }
             }
+            nearest.look(pattern, &frame, &differs, &self.kept);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a client under test is told to do, and what it reports.
 
 use super::frames::merge;
+use super::nearest::Nearest;
 use super::{Broken, Peer, Play};
 use crate::log::Origin;
 use crate::pattern;
@@ -28,16 +29,20 @@ impl Play {
 
     pub(super) async fn observe(&mut self, pattern: &Value, never: &[Value]) -> Result<(), Broken> {
         let awaited = format!("a report {pattern}");
+        let mut nearest = Nearest::default();
         loop {
-            let report = self.report(&awaited).await?;
-            if pattern::matches(pattern, Some(&report), &mut self.kept).is_ok() {
-                return Ok(());
-            }
+            let report = match self.report(&awaited).await {
+                Ok(report) => report,
+                Err(broken) => return Err(nearest.beside(broken)),
+            };
+            let Err(differs) = pattern::matches(pattern, Some(&report), &mut self.kept) else { return Ok(()) };
             for forbidden in never {
                 if pattern::matches(forbidden, Some(&report), &mut self.kept.clone()).is_ok() {
-                    return Err(Broken::failed(format!("no report {forbidden} before {pattern}"), report.to_string()));
+                    let broken = Broken::failed(format!("no report {forbidden} before {pattern}"), report.to_string());
+                    return Err(nearest.beside(broken));
                 }
             }
+            nearest.look(pattern, &report, &differs, &self.kept);
         }
     }
 

@@ -32,7 +32,7 @@ enum Alike {
     /// One cause, whatever rule it shows at.
     Hint(Verdict, Hint),
     /// One rule, and the same words, numbers aside.
-    Words(Verdict, Clause, [String; 3]),
+    Words(Verdict, Clause, [String; 4]),
 }
 
 impl Alike {
@@ -44,6 +44,7 @@ impl Alike {
         let words = [
             played.and_then(|played| played.expected.as_deref()),
             played.and_then(|played| played.actual.as_deref()),
+            played.and_then(|played| played.nearest.as_deref()),
             judged.reason.as_deref(),
         ];
         Self::Words(judged.verdict, judged.case.clause, words.map(|words| shape(words.unwrap_or_default())))
@@ -99,6 +100,9 @@ pub fn problem(judged: &Judged) -> String {
     }
     if let Some(actual) = &played.actual {
         let _ = writeln!(text, "  actual    {}", printable(actual));
+    }
+    if let Some(nearest) = &played.nearest {
+        let _ = writeln!(text, "  nearest   {}", printable(nearest));
     }
     if let Some(hint) = Hint::of(judged) {
         let _ = writeln!(text, "  hint      {}", hint.text());
@@ -189,9 +193,9 @@ mod tests {
             doing: Some("expect a close".to_owned()),
             expected: Some("a close with 4400".to_owned()),
             actual: Some(actual.to_owned()),
-            impossible: None,
             lines: lines.iter().map(line).collect(),
             took: 12,
+            ..Played::default()
         };
         Judged::of(case.expect("a case"), played)
     }

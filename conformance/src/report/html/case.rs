@@ -51,6 +51,9 @@ pub(super) fn problem(page: &Page, index: usize, run: &Run, case: &Tried) -> Mar
                 @if let Some(actual) = played.and_then(|played| played.actual.as_ref()) {
                     dt { "actual" } dd.actual.wire { (visible(actual)) }
                 }
+                @if let Some(nearest) = played.and_then(|played| played.nearest.as_ref()) {
+                    dt { "nearest" } dd.nearest.wire { (visible(nearest)) }
+                }
             }
             @if let Some(played) = played { (diagram(&page.room, run, played)) }
         }
