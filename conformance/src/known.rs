@@ -36,6 +36,11 @@ impl Known {
     }
 }
 
+/// Why the case is expected to fail, if the list names it.
+pub fn reason<'a>(list: &'a [Known], id: &str) -> Option<&'a str> {
+    list.iter().find(|known| known.names(id)).map(|known| known.reason.as_str())
+}
+
 /// What is wrong with the list itself: a listed case that passes, a pattern that names nothing.
 pub fn mistakes(list: &[Known], judged: &[Judged]) -> Vec<String> {
     let mut mistakes = Vec::new();

@@ -6,7 +6,7 @@ use readywire_conformance::command_line::{Choice, CommandLine, List, Merge, Repo
 use readywire_conformance::credentials::Credentials;
 use readywire_conformance::judge_client;
 use readywire_conformance::judge_server::{self, Server};
-use readywire_conformance::known::{self, glob};
+use readywire_conformance::known::{self, Known, glob};
 use readywire_conformance::play::PATIENCE;
 use readywire_conformance::process::Start;
 use readywire_conformance::report::run::Run;
@@ -53,6 +53,7 @@ async fn run(line: CommandLine) -> Result<u8, String> {
 
 async fn server(options: &command_line::Server) -> Result<u8, String> {
     let cases = chosen(&options.choice, Some("server"))?;
+    let listed = known_failing(&options.reports)?;
     let settings = settings::parse(&options.settings)?;
     let start = Start { words: options.command.clone(), settings: settings::variable(&settings) };
     let started = match &options.url {
@@ -100,8 +101,8 @@ async fn server(options: &command_line::Server) -> Result<u8, String> {
     }
     let took = began.elapsed();
     let name = options.reports.name.as_deref().unwrap_or("server");
-    let run = Run::of(name, Side::Server, &server.levels, &judged, took);
-    finish(&options.reports, &run, &judged, took)
+    let run = Run::of(name, Side::Server, &server.levels, &judged, &listed, took);
+    finish(&options.reports, &run, &judged, &listed, took)
 }
 
 /// What was started to speak for a client.
@@ -112,6 +113,7 @@ enum Started {
 
 async fn client(options: &command_line::Client) -> Result<u8, String> {
     let cases = chosen(&options.choice, Some("client"))?;
+    let listed = known_failing(&options.reports)?;
     let (testee, started) = match options.browser {
         Some(_) => {
             let (testee, browser) = browser::start(options).await?;
@@ -146,8 +148,8 @@ async fn client(options: &command_line::Client) -> Result<u8, String> {
         Started::Program(program) => program.stop(client.testee).await,
         Started::Browser(browser) => browser.stop(client.testee).await,
     }
-    let run = Run::of(&name, Side::Client, &client.levels, &judged, took);
-    finish(&options.reports, &run, &judged, took)
+    let run = Run::of(&name, Side::Client, &client.levels, &judged, &listed, took);
+    finish(&options.reports, &run, &judged, &listed, took)
 }
 
 async fn meet(options: &command_line::Talk) -> Result<u8, String> {
@@ -240,19 +242,19 @@ fn chosen(choice: &Choice, side: Option<&str>) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
+/// The list of cases that are known to fail, read before anything runs: a mistake in it costs no run.
+fn known_failing(reports: &Reports) -> Result<Vec<Known>, String> {
+    let Some(path) = &reports.known_failing else { return Ok(Vec::new()) };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    known::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
 /// Prints what is not green, writes the reports, and finds the exit code.
-fn finish(reports: &Reports, run: &Run, judged: &[Judged], took: Duration) -> Result<u8, String> {
-    let listed = match &reports.known_failing {
-        None => Vec::new(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            known::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
-        }
-    };
+fn finish(reports: &Reports, run: &Run, judged: &[Judged], listed: &[Known], took: Duration) -> Result<u8, String> {
     let mut shown = Vec::new();
     for one in judged.iter().filter(|one| matches!(one.verdict, Verdict::Fail | Verdict::NotRun | Verdict::NonStrict)) {
-        match listed.iter().find(|known| known.names(&one.case.id)) {
-            Some(known) => println!("known to fail: {} ({})\n", one.case.id, known.reason),
+        match known::reason(listed, &one.case.id) {
+            Some(reason) => println!("known to fail: {} ({reason})\n", one.case.id),
             None if text::not_played(one) => {}
             None => shown.push(one),
         }
@@ -260,23 +262,23 @@ fn finish(reports: &Reports, run: &Run, judged: &[Judged], took: Duration) -> Re
     for problem in text::problems(&shown) {
         println!("{problem}");
     }
-    let mistakes = known::mistakes(&listed, judged);
+    let mistakes = known::mistakes(listed, judged);
     for mistake in &mistakes {
         println!("error: {mistake}");
     }
-    let known = judged.iter().filter(|one| one.verdict == Verdict::Fail);
-    let known = known.filter(|one| listed.iter().any(|known| known.names(&one.case.id))).count();
+    let failed = judged.iter().filter(|one| one.verdict == Verdict::Fail);
+    let known = failed.filter(|one| known::reason(listed, &one.case.id).is_some()).count();
     print!("{}", text::summary(&run.name, judged, known, took));
     if let Some(path) = &reports.json {
         write_to(path, json::write(run)?)?;
     }
     if let Some(path) = &reports.junit {
-        write_to(path, junit::run(&run.name, judged, took))?;
+        write_to(path, junit::run(&run.name, judged, listed, took))?;
     }
     if let Some(path) = &reports.html {
         write_to(path, html::page(std::slice::from_ref(run))?)?;
     }
-    let unlisted = judged.iter().filter(|one| !listed.iter().any(|known| known.names(&one.case.id)));
+    let unlisted = judged.iter().filter(|one| known::reason(listed, &one.case.id).is_none());
     let counts = Counts::of(unlisted.map(|one| one.verdict));
     Ok(if counts.fail > 0 || !mistakes.is_empty() {
         1

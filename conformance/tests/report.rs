@@ -1,12 +1,13 @@
 //! Reports: what `--json` keeps is read back, and the page shows it, whatever a peer wrote.
 
 use readywire_conformance::catalogue;
+use readywire_conformance::known::{self, Known};
 use readywire_conformance::log::{Line, Origin};
 use readywire_conformance::play::Played;
 use readywire_conformance::report::run::Run;
-use readywire_conformance::report::{html, json};
+use readywire_conformance::report::{html, json, junit};
 use readywire_conformance::verdict::{Judged, Verdict};
-use readywire_protocol::clause::{Clause, Level, Side};
+use readywire_protocol::clause::{Clause, Level, Side, Strength};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ fn run(name: &str, side: Side, play: impl Fn(Clause, usize) -> Played) -> Run {
         let played = play(case.clause, place);
         judged.push(Judged::of(case, played));
     }
-    Run::of(name, side, &BTreeSet::from([Level::Core]), &judged, Duration::from_millis(1234))
+    Run::of(name, side, &BTreeSet::from([Level::Core]), &judged, &[], Duration::from_millis(1234))
 }
 
 fn page(runs: &[Run]) -> String {
@@ -157,7 +158,8 @@ fn json_is_read_back_to_the_same() {
         Judged::of(next("SHOULD"), failed(lines)),
         Judged::without(next("MUST"), Verdict::Unsupported, "it lacks `bob`".to_owned()),
     ];
-    let run = Run::of("mine", Side::Server, &BTreeSet::from([Level::Core, Level::Resume]), &judged, Duration::ZERO);
+    let levels = BTreeSet::from([Level::Core, Level::Resume]);
+    let run = Run::of("mine", Side::Server, &levels, &judged, &[], Duration::ZERO);
     let text = json::write(&run).expect("written");
     let read = json::read(&text).expect("read");
     let verdicts: Vec<(&str, Verdict)> = read.cases.iter().map(|case| (case.id.as_str(), case.verdict)).collect();
@@ -165,6 +167,26 @@ fn json_is_read_back_to_the_same() {
     assert_eq!(verdicts, given);
     assert_eq!(json::write(&read).expect("written again"), text);
     assert!(json::read("{\"name\":\"mine\"}").expect_err("no run").contains("--json"));
+}
+
+#[test]
+fn what_was_known_to_fail_says_why_and_fails_nothing_of_others() {
+    let cases = catalogue::built_in().expect("cases").into_iter().filter(|case| case.strength() == Strength::Must);
+    let judged: Vec<Judged> = cases.take(3).map(|case| Judged::of(case, failed(Vec::new()))).collect();
+    let [first, second, third] = [0, 1, 2].map(|index| judged[index].case.id.as_str());
+    let listed = |lines: &str| known::parse(lines).expect("a list");
+    let some = listed(&format!("{first} the library is old\n{second} so it is here"));
+    let run = |listed: &[Known]| Run::of("m", Side::Server, &BTreeSet::new(), &judged, listed, Duration::ZERO);
+    let html = page(&[run(&some)]);
+    assert!(html.contains("3 failed, 2 known</li>"), "{html}");
+    assert!(html.contains("<dt>known</dt><dd>the library is old</dd>"), "{html}");
+    assert!(page(&[run(&listed(&format!("{first} a\n{second} b\n{third} c")))]).contains("3 failed, all known"));
+    let unlisted = page(&[run(&[])]);
+    assert!(unlisted.contains("3 failed</li>") && !unlisted.contains("<dt>known</dt>"), "{unlisted}");
+    let xml = junit::run("m", &judged, &some, Duration::ZERO);
+    assert!(xml.contains("failures=\"1\" errors=\"0\" skipped=\"2\""), "{xml}");
+    assert!(xml.contains("<skipped message=\"known to fail: the library is old\">"), "{xml}");
+    assert_eq!((xml.matches("<failure ").count(), xml.matches("<skipped ").count()), (1, 2), "{xml}");
 }
 
 #[test]

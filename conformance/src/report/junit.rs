@@ -1,12 +1,17 @@
 //! The report for continuous integration, as JUnit's XML.
 
 use super::text;
+use crate::known::{self, Known};
 use crate::verdict::{Counts, Judged, Verdict};
 use std::fmt::Write as _;
 
-/// One run as JUnit's XML.
-pub fn run(name: &str, judged: &[Judged], took: std::time::Duration) -> String {
-    let counts = Counts::of(judged.iter().map(|one| one.verdict));
+/// One run as JUnit's XML. What was known to fail is skipped: it fails nothing, here as in the exit code.
+pub fn run(name: &str, judged: &[Judged], listed: &[Known], took: std::time::Duration) -> String {
+    let excused = |one: &Judged| known::reason(listed, &one.case.id).filter(|_| one.verdict != Verdict::Pass);
+    let counts = Counts::of(judged.iter().map(|one| match excused(one) {
+        Some(_) => Verdict::Unsupported,
+        None => one.verdict,
+    }));
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         xml,
@@ -26,18 +31,20 @@ pub fn run(name: &str, judged: &[Judged], took: std::time::Duration) -> String {
             escaped(one.case.clause.id()),
             escaped(&one.case.id)
         );
+        let excused = excused(one);
         let element = match one.verdict {
             Verdict::Pass => {
                 xml.push_str("/>\n");
                 continue;
             }
+            _ if excused.is_some() => "skipped",
             Verdict::Fail => "failure",
             Verdict::NotRun => "error",
             Verdict::Unsupported | Verdict::NonStrict => "skipped",
         };
         let played = one.played.as_ref();
-        let message =
-            played.and_then(|played| played.actual.clone()).or_else(|| one.reason.clone()).unwrap_or_default();
+        let message = excused.map(|reason| format!("known to fail: {reason}"));
+        let message = message.or_else(|| played?.actual.clone()).or_else(|| one.reason.clone()).unwrap_or_default();
         let _ = writeln!(
             xml,
             "><{element} message=\"{}\">{}</{element}></testcase>",

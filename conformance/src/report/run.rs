@@ -1,5 +1,6 @@
 //! One run, as `--json` keeps it and pages of several runs read it back.
 
+use crate::known::{self, Known};
 use crate::play::Played;
 use crate::verdict::{Counts, Judged, Verdict};
 use readywire_protocol::clause::{Level, Side};
@@ -50,13 +51,23 @@ pub struct Tried {
     pub verdict: Verdict,
     /// Why, if it was not played.
     pub reason: Option<String>,
+    /// Why it does not pass, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
     /// How it went, if it was.
     pub played: Option<Played>,
 }
 
 impl Run {
-    /// The run that ends now.
-    pub fn of(name: &str, side: Side, levels: &BTreeSet<Level>, judged: &[Judged], took: Duration) -> Self {
+    /// The run that ends now, of which the cases in the list were known to fail.
+    pub fn of(
+        name: &str,
+        side: Side,
+        levels: &BTreeSet<Level>,
+        judged: &[Judged],
+        listed: &[Known],
+        took: Duration,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             side: side.name().to_owned(),
@@ -65,14 +76,16 @@ impl Run {
             date: utc(SystemTime::now()),
             took: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             counts: Counts::of(judged.iter().map(|one| one.verdict)),
-            cases: judged.iter().map(Tried::of).collect(),
+            cases: judged.iter().map(|one| Tried::of(one, listed)).collect(),
         }
     }
 }
 
 impl Tried {
-    fn of(judged: &Judged) -> Self {
+    fn of(judged: &Judged, listed: &[Known]) -> Self {
         let case = &judged.case;
+        let passes = matches!(judged.verdict, Verdict::Pass | Verdict::Unsupported);
+        let known = known::reason(listed, &case.id).filter(|_| !passes);
         Self {
             id: case.id.clone(),
             clause: case.clause.id().to_owned(),
@@ -83,6 +96,7 @@ impl Tried {
             does: case.does.clone(),
             verdict: judged.verdict,
             reason: judged.reason.clone(),
+            known: known.map(str::to_owned),
             played: judged.played.clone(),
         }
     }

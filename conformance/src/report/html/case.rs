@@ -41,6 +41,7 @@ pub(super) fn problem(page: &Page, index: usize, run: &Run, case: &Tried) -> Mar
                     (prose(&case.rule)) " "
                     span.muted { "(" (visible(&case.clause)) ", " (visible(&case.strength)) ")" }
                 }
+                @if let Some(known) = &case.known { dt { "known" } dd { (prose(known)) } }
                 @if let Some(reason) = &case.reason { dt { "reason" } dd { (prose(reason)) } }
                 @if let (Some(step), Some(doing)) = (step, played.and_then(|played| played.doing.as_ref())) {
                     dt { "at step" } dd { (step) ": " span.wire { (visible(doing)) } }

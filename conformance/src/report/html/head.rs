@@ -44,6 +44,7 @@ fn one(run: &Run) -> Markup {
                     @if some > 0 || verdict == Verdict::Fail {
                         li class={ "mark " (if some > 0 { class(verdict) } else { "nothing" }) } {
                             (sign(verdict)) " " (some) " " (participle(verdict))
+                            @if verdict == Verdict::Fail { (known(run)) }
                         }
                     }
                 }
@@ -53,6 +54,15 @@ fn one(run: &Run) -> Markup {
                 time datetime=(visible(&run.date)) { (visible(&run.date.replace('T', " ").replace('Z', " UTC"))) }
             }
         }
+    }
+}
+
+/// How many of the failures were known before.
+fn known(run: &Run) -> Markup {
+    let failed = run.cases.iter().filter(|case| case.verdict == Verdict::Fail);
+    let known = failed.filter(|case| case.known.is_some()).count();
+    html! {
+        @if known > 0 && known == run.counts.fail { ", all known" } @else if known > 0 { ", " (known) " known" }
     }
 }
 
