@@ -1,6 +1,8 @@
 //! The command line.
 
+use crate::case;
 use clap::{Args, Parser, Subcommand};
+use readywire_protocol::clause::Level;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -104,10 +106,10 @@ pub struct Server {
     /// A command that prints a token; `{subject}` in it stands for whose. Split at spaces.
     #[arg(long, value_name = "COMMAND")]
     pub token_command: Option<String>,
-    /// A level that the server has: core, resume, answers. By default those that its `ready` lists; a server that never
-    /// comes to ready can be judged with `--level core`.
-    #[arg(long = "level")]
-    pub levels: Vec<String>,
+    /// A level that the server has: core, resume, answers, topics, refresh, binary, streams, questions. May be given several
+    /// times. By default those that its `ready` lists; a server that never comes to ready can be judged with `--level core`.
+    #[arg(long = "level", value_name = "LEVEL", value_parser = parse_level)]
+    pub levels: Vec<Level>,
     /// A part of the contract, or a setting, that the server lacks.
     #[arg(long)]
     pub lacks: Vec<String>,
@@ -135,9 +137,10 @@ pub struct Client {
     /// Where reports go.
     #[command(flatten)]
     pub reports: Reports,
-    /// Offer only these levels beyond Core: resume, answers. By default those that the testee names.
-    #[arg(long = "level")]
-    pub levels: Vec<String>,
+    /// Offer only these levels beyond core: resume, answers, topics, refresh, binary, streams, questions. By default those
+    /// that the testee names.
+    #[arg(long = "level", value_name = "LEVEL", value_parser = parse_level)]
+    pub levels: Vec<Level>,
     /// A part of the contract that the client lacks, besides those that the testee names.
     #[arg(long)]
     pub lacks: Vec<String>,
@@ -204,4 +207,36 @@ pub enum Browser {
     Chromium,
     /// Firefox.
     Firefox,
+}
+
+fn parse_level(name: &str) -> Result<Level, String> {
+    let names = || Level::ALL.iter().map(|level| level.name().to_ascii_lowercase()).collect::<Vec<_>>().join(", ");
+    case::level(name).ok_or_else(|| format!("there are {}", names()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_help_names_every_level() {
+        let mut command = CommandLine::command();
+        for task in ["server", "client"] {
+            let help = command.find_subcommand_mut(task).expect("a task").render_long_help().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            let names: Vec<String> = Level::ALL.iter().map(|level| level.name().to_ascii_lowercase()).collect();
+            assert!(help.contains(&names[1..].join(", ")), "{task}: {help}");
+        }
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_refused_with_those_there_are() {
+        let levels = |level| CommandLine::try_parse_from(["it", "server", "--url", "ws://a", "--level", level]);
+        assert!(
+            matches!(levels("Answers").expect("parsed").task, Task::Server(options) if options.levels == [Level::Answers])
+        );
+        let error = levels("anwsers").expect_err("no level").to_string();
+        assert!(error.contains("'anwsers'") && error.contains("core, resume, answers"), "{error}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The command `readywire-conformance`.
 
 use clap::Parser;
-use readywire_conformance::case::{Case, level};
+use readywire_conformance::case::Case;
 use readywire_conformance::command_line::{Choice, CommandLine, List, Merge, Reports, Task};
 use readywire_conformance::credentials::Credentials;
 use readywire_conformance::judge_client;
@@ -79,9 +79,7 @@ async fn server(options: &command_line::Server) -> Result<u8, String> {
     let levels = if options.levels.is_empty() {
         discover::levels(&url, &credentials).await?
     } else {
-        let named = options.levels.iter().map(|name| level(name).ok_or_else(|| format!("there is no level `{name}`")));
-        let named: BTreeSet<Level> = named.collect::<Result<_, _>>()?;
-        named.into_iter().chain([Level::Core]).collect()
+        options.levels.iter().copied().chain([Level::Core]).collect()
     };
     let server = Server {
         url,
@@ -126,10 +124,7 @@ async fn client(options: &command_line::Client) -> Result<u8, String> {
     };
     let mut levels = testee.hello.levels()?;
     if !options.levels.is_empty() {
-        let offered =
-            options.levels.iter().map(|name| level(name).ok_or_else(|| format!("there is no level `{name}`")));
-        let offered = offered.collect::<Result<Vec<_>, _>>()?;
-        levels.retain(|level| *level == Level::Core || offered.contains(level));
+        levels.retain(|level| *level == Level::Core || options.levels.contains(level));
     }
     let name = options.reports.name.clone().unwrap_or_else(|| testee.hello.name.clone());
     let client = judge_client::Client {

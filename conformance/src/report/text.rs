@@ -250,6 +250,8 @@ mod tests {
         assert!(echoed.contains("needs the event `echo`") && !echoed.contains("--lacks"), "{echoed}");
         let unknown = refused("answer.end/exactly-once", "nobody-knows-this");
         assert!(!unknown.contains("hint"), "{unknown}");
+        let asked = refused("question.answered/each-to-its-own", "ask");
+        assert!(asked.contains("--lacks ask"), "{asked}");
     }
 
     #[test]
