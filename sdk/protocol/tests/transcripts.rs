@@ -12,12 +12,14 @@ use readywire_protocol::time::{Duration, Instant};
 use std::collections::VecDeque;
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
-const TITLES: [&str; 11] = [
+const TITLES: [&str; 13] = [
     "Cold start: services are starting",
     "Warm start: one round trip, with the hello in the upgrade",
     "A cut, and the session goes on",
     "A refused send while degraded",
-    "A stream, cancelled",
+    "An answer, cancelled",
+    "A stream of parts, over a cut",
+    "Questions, over a cut",
     "Following a topic, over a cut",
     "A topic with what it has had",
     "A bad token",
@@ -54,6 +56,8 @@ struct Near {
     handles: u64,
     /// The handles of sends, by id.
     sent: Vec<(u64, u64)>,
+    /// The names of questions, by offset.
+    asked: Vec<(u64, u64)>,
 }
 
 impl Near {
@@ -74,6 +78,7 @@ impl Near {
             answered: None,
             handles: 0,
             sent: Vec::new(),
+            asked: Vec::new(),
         };
         near.settle();
         near
@@ -99,6 +104,7 @@ impl Near {
         while let Some(event) = self.client.poll_event() {
             match event {
                 ClientEvent::InFlight { handle, id } => self.sent.push((id, handle)),
+                ClientEvent::Question { question, offset, .. } => self.asked.push((offset, question)),
                 ClientEvent::Closed(end) => panic!("the client stopped: {end:?}"),
                 _ => {}
             }
@@ -118,16 +124,29 @@ impl Near {
         assert!(until(self), "the client says nothing");
     }
 
+    /// The application gives what is to be written as this.
+    fn gives(&mut self, send: Send) {
+        self.handles += 1;
+        let (now, handle) = (self.now, self.handles);
+        let Send { event, payload, answer, key, topic, stream, of, end, re, error, .. } = send;
+        match (of, re) {
+            (Some(of), _) if end => self.client.end_stream(now, handle, named(&self.sent, of)),
+            (Some(of), _) => self.client.write_part(now, handle, named(&self.sent, of), payload),
+            (None, Some(re)) => {
+                self.client.answer(now, handle, named(&self.asked, re), error.map_or(Ok(payload), Err));
+            }
+            (None, None) => {
+                let options = SendOptions { answer, key, topic, stream, ..SendOptions::default() };
+                self.client.send(now, handle, &event, payload, options);
+            }
+        }
+    }
+
     /// The line of the transcript is what the client writes next.
     fn says(&mut self, line: &str) {
         if self.written.is_empty() {
             match ClientFrame::decode(line).expect("a frame of the client") {
-                ClientFrame::Send(send) => {
-                    self.handles += 1;
-                    let Send { answer, key, topic, .. } = send;
-                    let options = SendOptions { answer, key, topic, ..SendOptions::default() };
-                    self.client.send(self.now, self.handles, &send.event, send.payload, options);
-                }
+                ClientFrame::Send(send) => self.gives(send),
                 ClientFrame::Subscribe { topic, last, .. } => {
                     self.handles += 1;
                     self.client.subscribe(self.handles, &topic, last.map_or(Start::Now, Start::Last));
@@ -137,10 +156,7 @@ impl Near {
                     let before = before.map(|offset| Position { offset, epoch });
                     self.client.history(self.handles, &topic, limit, before);
                 }
-                ClientFrame::Cancel { re } => {
-                    let handle = self.sent.iter().find(|(id, _)| *id == re).expect("a send with this id").1;
-                    self.client.cancel(self.now, handle);
-                }
+                ClientFrame::Cancel { re } => self.client.cancel(self.now, named(&self.sent, re)),
                 _ => {}
             }
             self.settle();
@@ -150,9 +166,15 @@ impl Near {
     }
 }
 
+/// What the client calls what has this number on the wire.
+fn named(names: &[(u64, u64)], number: u64) -> u64 {
+    names.iter().find(|(on_wire, _)| *on_wire == number).expect("nothing has this number").1
+}
+
 /// What the server wrote and did on one connection.
 struct Far {
     core: ServerConnection,
+    received: u64,
     undecided: VecDeque<u64>,
     hellos: usize,
     inbox: u64,
@@ -163,11 +185,17 @@ fn moment(after: Duration) -> Instant {
 }
 
 impl Far {
-    fn new(id: &str, offered: &[String], topics: bool) -> Self {
+    /// A server that speaks of what the title does.
+    fn new(id: &str, offered: &[String], title: &str) -> Self {
         let protocols = offered.iter().map(String::as_str);
-        let config = ServerConfig { topics, ..ServerConfig::default() };
+        let config = ServerConfig {
+            topics: title.contains("topic"),
+            has_streams: title.contains("stream"),
+            has_questions: title.contains("Questions"),
+            ..ServerConfig::default()
+        };
         let core = ServerConnection::new(config, Instant::default(), id.to_owned(), protocols);
-        Self { core, undecided: VecDeque::new(), hellos: 0, inbox: 0 }
+        Self { core, received: 0, undecided: VecDeque::new(), hellos: 0, inbox: 0 }
     }
 
     fn hears(&mut self, line: &str) {
@@ -210,6 +238,7 @@ impl Far {
             },
             ServerFrame::Ready(ready) => {
                 assert_eq!(self.hellos, 1, "a hello came");
+                self.received = ready.received;
                 self.core.ready(Bound {
                     session: ready.session,
                     received: ready.received,
@@ -232,6 +261,16 @@ impl Far {
             ServerFrame::Message(message) => {
                 self.core.deliver(message);
             }
+            ServerFrame::Read { re, id } if self.core.has_stream(re) => {
+                self.core.stream_read(start, re, id);
+                self.core.handle_timeout(moment(ServerConfig::default().read_delay));
+            }
+            // Right behind a `ready` that resumes.
+            ServerFrame::Read { re, id } => {
+                let unread = (id + 1..=self.received).map(|part| (part, 0));
+                self.core.stream_resumed(re, unread, Some(id));
+            }
+            ServerFrame::Cancel { re } => self.core.withdraw(re),
             ServerFrame::Auth(news) if news.required => {
                 self.core.require_token(start, Duration::from_millis(news.deadline_ms.expect("a deadline")));
             }
@@ -292,7 +331,7 @@ fn replay(title: &str) {
                 // The server names the connection in its first line.
                 let first = lines[at..].iter().find(|(who, _)| who.starts_with('S')).expect("a line of the server").1;
                 let Ok(ServerFrame::Stage(accepted)) = ServerFrame::decode(first) else { panic!("first: {first}") };
-                far = Some(Far::new(&accepted.connection.expect("an id"), &offered, title.contains("topic")));
+                far = Some(Far::new(&accepted.connection.expect("an id"), &offered, title));
             }
             "--" if what.starts_with(LEAVES) => {
                 let code = what.strip_prefix(LEAVES).and_then(|code| code.parse().ok());
