@@ -12,7 +12,7 @@ pub(crate) mod waits;
 mod wire;
 
 use crate::claims::{Claims, TokenError};
-use crate::faults::{Strike, TokenHash};
+use crate::faults::{self, Strike, TokenHash};
 use crate::hub::Hub;
 use crate::inspection::Record;
 use crate::listener::Tap;
@@ -490,6 +490,14 @@ impl Driver {
                 self.core.handle_closed(None);
                 self.settle().await;
             }
+            (Strike::Drain { .. }, _) if self.core.stage().is_ready() => {
+                // Of a drain of the whole server one is enough.
+                if self.drain_at.is_none() && self.drained_at.is_none() {
+                    self.drained_at = Some(Instant::now() + faults::DRAIN_DEADLINE);
+                    self.core.drain(faults::DRAIN_DEADLINE, faults::RECONNECT_AFTER);
+                }
+            }
+            (Strike::Drain { .. }, _) => self.core.refuse(close::DRAINING, "the server is going away", None),
             (Strike::ExpireToken { .. }, Some(token)) => {
                 self.hub.parts.faults.expire(token);
                 self.core.refuse(close::TOKEN_EXPIRED, &TokenError::Expired.to_string(), None);

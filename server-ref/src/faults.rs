@@ -7,6 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 
+/// How long a connection that is struck by [`Strike::Drain`] goes on, and within how long its client is to dial anew.
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const RECONNECT_AFTER: (Duration, Duration) = (Duration::ZERO, Duration::from_millis(500));
+
 /// A token, without what could be taken from it.
 pub type TokenHash = [u8; 32];
 
@@ -29,6 +33,11 @@ pub enum Strike {
         /// Only this subject's; everybody's if absent.
         subject: Option<String>,
     },
+    /// The client is told to go, as before a deployment; who comes then is let in, as by the server behind that.
+    Drain {
+        /// Only this subject's; everybody's if absent.
+        subject: Option<String>,
+    },
     /// As if the token had expired at this moment, for good: see [`Faults::expire`].
     ExpireToken {
         /// Only this subject's; everybody's if absent.
@@ -48,7 +57,9 @@ pub struct FaultRequest {
     pub impair: Option<BTreeSet<String>>,
     /// Cuts connections.
     pub cut: bool,
-    /// Whose, with `cut` and `expire_tokens`.
+    /// Tells clients to go, and lets them in again.
+    pub drain: bool,
+    /// Whose, with `cut`, `drain` and `expire_tokens`.
     pub subject: Option<String>,
     /// How many of the next acks are lost.
     pub lose_acks: Option<u64>,
@@ -61,7 +72,7 @@ pub struct FaultRequest {
 impl Strike {
     /// Whether it strikes a connection of this subject; one that has not said who it is yet has none.
     pub fn is_for(&self, subject: Option<&str>) -> bool {
-        let (Self::Cut { subject: only } | Self::ExpireToken { subject: only }) = self;
+        let (Self::Cut { subject: only } | Self::Drain { subject: only } | Self::ExpireToken { subject: only }) = self;
         only.is_none() || only.as_deref() == subject
     }
 }
@@ -75,11 +86,11 @@ impl FaultRequest {
         let request: Self = serde_json::from_str(text).map_err(|error| {
             format!(
                 "{error}; known: service_delay_ms {{name: ms}}, service_fail [name], impair [name], lose_acks n, \
-                 cut true, expire_tokens true (both with an optional subject), reset true"
+                 cut true, drain true, expire_tokens true (these with an optional subject), reset true"
             )
         })?;
-        if request.subject.is_some() && !request.cut && !request.expire_tokens {
-            return Err("`subject` goes with `cut` or `expire_tokens`: true".to_owned());
+        if request.subject.is_some() && !request.cut && !request.drain && !request.expire_tokens {
+            return Err("`subject` goes with `cut`, `drain` or `expire_tokens`: true".to_owned());
         }
         if request == Self::default() {
             return Err("nothing to switch".to_owned());
@@ -118,8 +129,17 @@ impl Default for Faults {
 impl Faults {
     /// Carries a request out.
     pub fn apply(&self, request: FaultRequest) {
-        let FaultRequest { service_delay_ms, service_fail, impair, cut, subject, lose_acks, expire_tokens, reset } =
-            request;
+        let FaultRequest {
+            service_delay_ms,
+            service_fail,
+            impair,
+            cut,
+            drain,
+            subject,
+            lose_acks,
+            expire_tokens,
+            reset,
+        } = request;
         self.switches.send_if_modified(|switches| {
             let before = switches.clone();
             if reset {
@@ -147,6 +167,9 @@ impl Faults {
         // Nobody listening means no connection to strike.
         if expire_tokens {
             let _ = self.strikes.send(Strike::ExpireToken { subject: subject.clone() });
+        }
+        if drain {
+            let _ = self.strikes.send(Strike::Drain { subject: subject.clone() });
         }
         if cut {
             let _ = self.strikes.send(Strike::Cut { subject });

@@ -1,6 +1,6 @@
 //! A server that goes away, and what becomes of those it had.
 
-use crate::peer::{HOUR, Raw, hello_as, parts, resuming, served};
+use crate::peer::{HOUR, Raw, hello_as, parts, resuming, served, switch};
 use crate::web;
 use readywire_server::admin::AdminToken;
 use readywire_server::drain::DrainOptions;
@@ -64,6 +64,33 @@ async fn who_has_moved_is_let_leave() {
     assert!(matches!(former.next().await, Message::Close(Some(frame)) if u16::from(frame.code) == 4302));
     next.echoes(2).await;
     assert_eq!(stopping.await.unwrap(), Ok(()));
+}
+
+/// What a demonstration has in place of a deployment.
+#[tokio::test]
+async fn the_fault_sends_one_user_on_to_the_same_server() {
+    let server = served(parts()).await;
+    let (mut former, ready) = Raw::ready(&server, &hello_as("alice")).await;
+    let (mut bob, _) = Raw::ready(&server, &hello_as("bob")).await;
+    switch(&server, json!({ "drain": true, "subject": "alice" }));
+    assert_eq!(former.until("drain").await["deadline_ms"], 5000);
+    former.echoes(1).await;
+
+    let (mut next, again) = Raw::ready(&server, &resuming("alice", &ready, 1, 1)).await;
+    assert_eq!((&again["session"]["resumed"], &again["received"]), (&json!(true), &json!(1)));
+    // It is let leave, as by a server that goes away.
+    former.write(&json!({ "type": "ping", "nonce": "still here" })).await;
+    assert_eq!(former.until("pong").await["nonce"], "still here");
+    former.write(&json!({ "type": "bye", "code": 4302, "reason": "the next connection is ready" })).await;
+    next.echoes(2).await;
+    bob.ask(1, "echo", json!("here")).await;
+    assert_ne!(bob.frame().await["type"], "drain", "that was not for everybody");
+
+    // Who does not go is sent away.
+    switch(&server, json!({ "drain": true }));
+    for raw in [&mut next, &mut bob] {
+        assert_eq!(raw.ended().await.code, 4301);
+    }
 }
 
 /// The client's side of a handover, by hand: the next connection is ready before the former is let go.

@@ -147,7 +147,6 @@ impl Raw {
         }
     }
 
-    /// The next message of the inbox, whose offset has to be this.
     /// The next frame with bytes beside it, and those.
     pub(crate) async fn envelope(&mut self) -> (Value, Vec<u8>) {
         loop {
@@ -161,6 +160,7 @@ impl Raw {
         }
     }
 
+    /// The next message of the inbox, whose offset has to be this.
     pub(crate) async fn message(&mut self, offset: u64) -> Value {
         let message = self.until("message").await;
         assert_eq!(message["offset"], offset, "{message}");
