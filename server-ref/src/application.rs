@@ -123,6 +123,9 @@ impl Request {
     /// }
     /// ```
     ///
+    /// A page that was loaded again answers what the one before it was asked with [`Unanswered::Refused`] and the code
+    /// `unhandled`. It may be asked again, and know.
+    ///
     /// # Errors
     /// Why there is no answer.
     pub fn ask<'a>(

@@ -5,9 +5,11 @@ mod ask;
 mod chat;
 mod echo;
 mod notify;
+mod pace;
 mod relay;
 mod rooms;
 mod search;
+mod upload;
 
 pub use agent::Agent;
 pub use ask::Ask;
@@ -17,6 +19,7 @@ pub use notify::Notify;
 pub use relay::Relay;
 pub use rooms::{Rooms, Say};
 pub use search::{Passage, Search, tokenise};
+pub use upload::Upload;
 
 use crate::application::Application;
 
@@ -30,6 +33,7 @@ pub fn application() -> Application {
         .with("notify", Notify)
         .with("relay", Relay)
         .with("ask", Ask)
+        .with("upload", Upload)
         .with_topics(Rooms)
 }
 

@@ -1,12 +1,14 @@
 //! A room and an inbox that keep what they are given, for the handlers' tests.
 
-use crate::application::{Answer, Handler, Inbox, Request, Room, Undeliverable, process};
+use crate::application::{Answer, Handler, Inbox, Request, Room, Unanswered, Undeliverable, process};
 use crate::parts::Parts;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use readywire_protocol::json::Payload;
 use readywire_protocol::server::SessionMessage;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 type Sent = (String, String, String);
@@ -15,6 +17,8 @@ type Sent = (String, String, String);
 pub(super) struct Recorder {
     parts: Arc<Mutex<Vec<SessionMessage>>>,
     sent: Arc<Mutex<Vec<Sent>>>,
+    asked: Arc<Mutex<Vec<Sent>>>,
+    answers: Arc<Mutex<VecDeque<Result<Payload, Unanswered>>>>,
     incoming: Arc<Mutex<Option<Parts>>>,
     cancel_after: Option<usize>,
     cancellation: CancellationToken,
@@ -29,6 +33,11 @@ impl Recorder {
     /// Brings these parts behind what it runs next.
     pub(super) fn bringing(parts: Vec<Payload>) -> Self {
         Self { incoming: Arc::new(Mutex::new(Some(parts.into()))), ..Self::default() }
+    }
+
+    /// Answers what is asked like this, one after the other.
+    pub(super) fn answering(answers: Vec<Result<Payload, Unanswered>>) -> Self {
+        Self { answers: Arc::new(Mutex::new(answers.into())), ..Self::default() }
     }
 
     pub(super) async fn run(&self, handler: impl Handler, event: &str, payload: &str) {
@@ -51,6 +60,10 @@ impl Recorder {
 
     pub(super) fn sent(&self) -> Vec<Sent> {
         self.sent.lock().unwrap().clone()
+    }
+
+    pub(super) fn asked(&self) -> Vec<Sent> {
+        self.asked.lock().unwrap().clone()
     }
 }
 
@@ -95,5 +108,19 @@ impl Room for Recorder {
 
     fn revoke<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), Undeliverable>> {
         async { Ok(()) }.boxed()
+    }
+
+    fn ask<'a>(
+        &'a self,
+        subject: &'a str,
+        _: &'a str,
+        event: &'a str,
+        payload: &'a Payload,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Payload, Unanswered>> {
+        let question = (subject.to_owned(), event.to_owned(), payload.text().unwrap_or_default().to_owned());
+        self.asked.lock().unwrap().push(question);
+        let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Err(Unanswered::Unsupported));
+        async { answer }.boxed()
     }
 }
