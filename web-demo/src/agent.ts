@@ -1,18 +1,26 @@
-import type { SendChange, StateChange } from "readywire";
-import type { Connection } from "./connection";
-import { append, element, explain, field, part, textField } from "./page";
+import { AnswerError, type AnswerPart, type SendChange, type StateChange } from "readywire";
+import type { Connection, Permission } from "./connection";
+import { append, element, explain, field, part, recall, remember, textField } from "./page";
+import { askPerson } from "./question";
 import type { SendList } from "./sends";
 
 /** Slow enough that a person can cut the connection in the middle. */
 const PACE_MS = 300;
 
+/** Where the steps are that this tab has shown, for when it is loaded again. */
+const PLACE = "readywire-demo:steps";
+
 const TITLES: Record<string, string> = {
   agent_started: "Started",
   agent_thinking: "Thinking",
+  tool_permitted: "Permitted",
+  tool_refused: "Refused",
   tool_executing: "Using a tool",
   tool_completed: "Tool finished",
   agent_completed: "Completed",
 };
+
+type Steps = AsyncIterableIterator<AnswerPart, undefined>;
 
 /** One run of the agent, shown step by step as it streams in. */
 export class Agent {
@@ -21,8 +29,12 @@ export class Agent {
   readonly #run = part("agent-run", HTMLButtonElement);
   readonly #stop = part("agent-stop", HTMLButtonElement);
   readonly #hasty = part("agent-hasty", HTMLInputElement);
+  readonly #asks = part("agent-asks", HTMLInputElement);
+  readonly #patience = part("agent-patience", HTMLInputElement);
+  readonly #place = { questions: part("agent-questions", HTMLElement), next: this.#text };
   #abort: AbortController | null = null;
-  #count = 0;
+  #shown: AnswerPart[] = [];
+  #questions = 0;
   #ready = false;
   /** The service that the run is held for. */
   #held: string | null = null;
@@ -52,43 +64,78 @@ export class Agent {
     this.#progress();
   }
 
+  /** The run asks whether it may; whoever sits here says so. */
+  async ask(permission: Permission, signal: AbortSignal): Promise<boolean> {
+    this.#questions += 1;
+    if (this.#abort !== null) this.#progress();
+    try {
+      const asked = askPerson(this.#place, permission, signal);
+      // The question has made the list shorter: what led to it stays in sight.
+      this.#steps.scrollTop = this.#steps.scrollHeight;
+      const answer = await asked;
+      if (!signal.aborted) this.sends.expect("agent.may", answer ? "yes" : "no");
+      return answer;
+    } finally {
+      this.#questions -= 1;
+      if (this.#abort !== null) this.#progress();
+    }
+  }
+
+  /** Shows the run that was under way when this page was loaded again: its first steps from here, the rest as they come. */
+  goOn(rest: Steps): void {
+    void this.#follow((signal) => {
+      for (const step of JSON.parse(recall(PLACE) ?? "[]") as AnswerPart[]) this.#show(step);
+      this.#progress();
+      signal.addEventListener("abort", () => void rest.return?.());
+      return rest;
+    });
+  }
+
   async #start(prompt: string): Promise<void> {
-    const abort = new AbortController();
-    this.#abort = abort;
-    this.#count = 0;
+    await this.#follow(async (signal) => {
+      const client = await this.connection.client();
+      this.sends.expect("agent.run", prompt);
+      const asks = this.#asks.checked ? { ask_ms: this.#patience.valueAsNumber * 1000 } : {};
+      const policy = this.#hasty.checked ? "fail_fast" : "queue";
+      return client.stream("agent.run", { prompt, pace_ms: PACE_MS, ...asks }, { signal, policy });
+    });
+  }
+
+  async #follow(begin: (signal: AbortSignal) => Steps | Promise<Steps>): Promise<void> {
+    const { signal } = (this.#abort = new AbortController());
+    this.#shown = [];
     this.#held = null;
     this.#steps.replaceChildren();
     this.#busy(true);
     this.#progress();
     try {
-      const client = await this.connection.client();
-      this.sends.expect("agent.run", prompt);
-      const options = { signal: abort.signal, policy: this.#hasty.checked ? "fail_fast" : "queue" } as const;
-      for await (const step of client.stream("agent.run", { prompt, pace_ms: PACE_MS }, options)) {
-        this.#count += 1;
-        this.#show(String(step.event), step.payload);
+      for await (const step of await begin(signal)) {
+        this.#show(step);
         this.#progress();
       }
-      this.#end(abort.signal.aborted ? "Stopped" : "Finished");
+      this.#end(signal.aborted ? "Stopped" : "Finished");
     } catch (failure) {
-      this.#end(abort.signal.aborted ? "Stopped" : "Failed", abort.signal.aborted ? "" : `: ${explain(failure)}`);
+      if (signal.aborted) this.#end("Stopped");
+      else if (failure instanceof AnswerError && failure.code === "unanswered") this.#end("Ended", ": nobody answered in time.");
+      else this.#end("Failed", `: ${explain(failure)}`);
     }
   }
 
   #progress(): void {
-    const begun = this.#count > 0;
-    const so = `${counted(this.#count)} so far`;
+    const begun = this.#shown.length > 0;
+    const so = `${counted(this.#shown.length)} so far`;
     this.#text.textContent =
-      !this.#ready ? (begun ? `${so}. It goes on at the server; the rest follows after the reconnect.` : "Held back until the server is ready.")
+      this.#questions > 0 ? `${so}. It waits for your answer${this.#ready ? "." : ", which goes out after the reconnect."}`
+      : !this.#ready ? (begun ? `${so}. It goes on at the server; the rest follows after the reconnect.` : "Held back until the server is ready.")
       : begun ? `Running, ${so}.`
       : this.#held !== null ? `Held for ${this.#held}: it goes out by itself when that works again.`
       : "Waiting for the first step…";
   }
 
-  #end(how: string, why = ""): void {
+  #end(how: string, why = "."): void {
     this.#abort = null;
     this.#busy(false);
-    this.#text.textContent = `${how} after ${counted(this.#count)}${why === "" ? "." : why}`;
+    this.#text.textContent = `${how} after ${counted(this.#shown.length)}${why}`;
   }
 
   #busy(busy: boolean): void {
@@ -97,7 +144,12 @@ export class Agent {
     this.#stop.setAttribute("aria-disabled", String(!busy));
   }
 
-  #show(event: string, payload: unknown): void {
+  #show(step: AnswerPart): void {
+    const { event, payload, offset } = step;
+    // A page that is loaded again may be told twice of what the former one had.
+    if (offset <= (this.#shown.at(-1)?.offset ?? 0)) return;
+    this.#shown.push(step);
+    remember(PLACE, JSON.stringify(this.#shown));
     const item = element("div", "step");
     item.dataset["event"] = event;
     item.append(element("span", "name", TITLES[event] ?? event), element("span", "text", describe(event, payload)));
@@ -116,6 +168,10 @@ function describe(event: string, payload: unknown): string {
       return "";
     case "agent_thinking":
       return `“${textField(payload, "read")}”${listField(payload, "words") === "" ? " is not worth a search" : ""}`;
+    case "tool_permitted":
+      return `you let it use ${textField(payload, "tool")}`;
+    case "tool_refused":
+      return `you did not let it use ${textField(payload, "tool")}`;
     case "tool_executing":
       return `${textField(payload, "tool")}: ${listField(payload, "words")}`;
     case "tool_completed":

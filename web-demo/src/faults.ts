@@ -26,6 +26,7 @@ const FAULTS: Fault[] = [
   { id: "fail", label: "Failing service", hint: "The search service fails to start, and the connection was cut: the client retries with backoff until you reset.", steps: [{ service_fail: ["search"] }, CUT] },
   { id: "impair", label: "Impaired service", hint: "Search is impaired: the connection stays ready but degraded. An agent run is held until it works, or refused if it is not to wait.", steps: [{ impair: ["search"] }] },
   { id: "cut", label: "Cut the connection", hint: "Cut without a goodbye: the client reconnects and resumes where it was.", steps: [CUT] },
+  { id: "deploy", label: "Deployment", hint: "The server says that it goes away, and lets everybody in again, as the next one would: the new connection is ready before the old one ends, so nothing is held back.", steps: [{ drain: true }] },
   { id: "acks", label: "Lose acks", hint: "The next 3 acknowledgements get lost. Send something, then cut: it is settled, not doubled.", steps: [{ lose_acks: 3 }] },
   { id: "expire", label: "Expired token", hint: "The token has expired. The client asks for a new one, this page has only the old one, and after three refusals it stops.", steps: [{ expire_tokens: true }] },
   { id: "reset", label: "Reset", hint: "All faults are off.", steps: [{ reset: true }] },

@@ -7,10 +7,11 @@ import { Notifications } from "./notifications";
 import { explain, part } from "./page";
 import { SendList } from "./sends";
 import { StageRail } from "./stages";
-import { subjectOf, takeToken } from "./token";
+import { formerToken, keepToken, subjectOf, takeToken } from "./token";
+import { Upload } from "./upload";
 import { Wire } from "./wire";
 
-let token = takeToken();
+let token = takeToken() ?? formerToken();
 
 const sends = new SendList();
 const wire = new Wire();
@@ -20,10 +21,18 @@ const connection = new Connection(() => token, {
     rail.restart();
     sends.restart();
   },
-  opened: (client) => void chat.follow(client),
+  opened(client) {
+    void chat.follow(client);
+    // What was under way when this page was loaded again.
+    for (const { id, event } of client.openAnswers) {
+      if (event === "agent.run") agent.goOn(client.attach(id));
+      else upload.abandon(client.attach(id));
+    }
+  },
   state(change) {
     rail.change(change);
     agent.state(change);
+    upload.state(change);
   },
   send(change) {
     sends.change(change);
@@ -32,12 +41,14 @@ const connection = new Connection(() => token, {
   message(event, payload) {
     if (event === "notification") notifications.received(payload);
   },
+  asked: (permission, signal) => agent.ask(permission, signal),
   frame: (direction, text) => wire.frame(direction, text),
   failed: (failure) => rail.failed(explain(failure)),
 });
 const chat = new Chat(connection, sends, new URLSearchParams(location.search).get("room") ?? "lobby");
 const notifications = new Notifications(connection, sends);
 const agent = new Agent(connection, sends);
+const upload = new Upload(connection, sends);
 faultPanel();
 comparison(() => token);
 
@@ -70,6 +81,7 @@ if (token === null) {
 
 function begin(given: string): void {
   token = given;
+  keepToken(given);
   tokenForm.hidden = true;
   secondTab.hidden = false;
   const subject = subjectOf(given);

@@ -45,6 +45,24 @@ export function textField(payload: unknown, name: string): string {
   return typeof value === "string" ? value : "";
 }
 
+/** What this tab had under this name before it was loaded again; null where nothing can be kept. */
+export function recall(name: string): string | null {
+  try {
+    return sessionStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps a text for when this tab is loaded again, if the browser lets it. */
+export function remember(name: string, text: string): void {
+  try {
+    sessionStorage.setItem(name, text);
+  } catch {
+    // Full or switched off: then a reload begins anew.
+  }
+}
+
 /** What an error says to a person. */
 export function explain(failure: unknown): string {
   if (failure instanceof ReadywireError) return `${failure.message}. ${failure.remedy}`.trim();

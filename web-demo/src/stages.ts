@@ -22,6 +22,7 @@ export class StageRail {
   #reached = new Map<Stage, number>();
   #services = 0;
   #everReady = false;
+  #leaving = false;
 
   constructor(connectAgain: () => void) {
     const list = part("stages", HTMLOListElement);
@@ -52,6 +53,7 @@ export class StageRail {
   change(change: StateChange): void {
     const { state, pending, impaired } = change;
     if (state === "connecting") {
+      this.#leaving = false;
       this.#restartAttempt();
       const why = change.reason ? ` Reason: ${change.reason}.` : "";
       const text =
@@ -75,7 +77,12 @@ export class StageRail {
       this.#show(state, pending, `Ready, but impaired: ${impaired.join(", ")}. What needs it waits; the rest goes on.`);
     } else if (state === "processing_ready") {
       this.#everReady = true;
-      this.#show(state, pending, "Ready: the server has confirmed, on this connection, that it will process the next message.");
+      const gone = this.#leaving ? "Gone over to the next connection, without a pause. " : "";
+      const detail = change.handover
+        ? "The server goes away: the next connection is being opened, and this one goes on meanwhile."
+        : `${gone}Ready: the server has confirmed, on this connection, that it will process the next message.`;
+      this.#leaving = change.handover;
+      this.#show(state, pending, detail);
     } else {
       this.#show(state, pending, this.#starting(pending) || "Not ready yet. Sends are held back.");
     }

@@ -48,6 +48,20 @@ test("the chat and the agent work by keyboard alone", async (t) => {
   assert.equal(await focusedName(page), "Stop");
 });
 
+test("a question is answered by keyboard alone", async (t) => {
+  const { page } = await demo.open(t);
+  await state(page, "processing_ready");
+  const prompt = await tabTo(page, "textbox", "Prompt");
+  await prompt.fill("readiness");
+  await page.keyboard.press("Enter");
+  await page.getByRole("group", { name: "May I search the documentation for “readiness”?" }).waitFor();
+  assert.ok(await prompt.evaluate((field) => field === document.activeElement), "nobody is called away");
+  await tabTo(page, "button", "Yes, search");
+  await page.keyboard.press("Space");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "agent-state");
+  await page.locator("#agent-state", { hasText: "Finished after" }).waitFor();
+});
+
 test("the keyboard goes on after connecting again", async (t) => {
   const { page } = await demo.open(t);
   await state(page, "processing_ready");
@@ -63,7 +77,7 @@ test("the keyboard goes on after connecting again", async (t) => {
 test("everything that can be used has a name", async (t) => {
   const { page } = await demo.open(t);
   await state(page, "processing_ready");
-  const regions = ["Connection", "Break it", "Chat", "Agent run", "Sends", "Notifications", "Side by side"];
+  const regions = ["Connection", "Break it", "Chat", "Agent run", "Sends", "Notifications", "Upload", "Side by side"];
   for (const name of regions) await page.getByRole("region", { name, exact: true }).waitFor();
   const textboxes = ["Message", "Prompt", "To", "Text"];
   for (const name of textboxes) await page.getByRole("textbox", { name, exact: true }).waitFor();
@@ -71,7 +85,11 @@ test("everything that can be used has a name", async (t) => {
   const logs = ["Messages", "Steps of the run", "Notifications received"];
   for (const name of logs) await page.getByRole("log", { name, exact: true }).waitFor();
   assert.equal(await page.getByRole("log").count(), logs.length);
-  for (const button of await page.getByRole("button").all()) assert.match(await button.innerText(), /\w/);
+  for (const name of ["Ask first", "Do not wait"]) await page.getByRole("checkbox", { name, exact: true }).waitFor();
+  await page.getByRole("spinbutton", { name: "Seconds to wait for an answer", exact: true }).waitFor();
+  await page.getByRole("progressbar", { name: "Read by the server", exact: true }).waitFor();
+  await page.getByLabel("File, or none for a made-up one").waitFor();
+  for (const button of await page.locator("button:visible").all()) assert.match(await button.innerText(), /\w/);
   assert.equal(await page.getByRole("heading", { level: 1 }).count(), 1);
   assert.equal(await page.getByRole("columnheader").count(), 3);
   for (const image of await page.locator("img").all()) assert.notEqual(await image.getAttribute("alt"), null);
@@ -90,9 +108,15 @@ for (const colorScheme of ["light", "dark"]) {
     await page.locator("summary", { hasText: "On the wire" }).click();
     await say(page, "unbreakable".repeat(30));
     await heard(page, "unbreakable".repeat(30));
+    await page.getByRole("textbox", { name: "Prompt" }).fill("unbreakable".repeat(30));
+    await page.getByRole("button", { name: "Run", exact: true }).click();
+    await page.getByRole("group", { name: "May I search" }).waitFor();
+    const file = { name: "unbreakable".repeat(10), mimeType: "text/plain", buffer: Buffer.alloc(2048) };
+    await page.getByLabel("File, or none for a made-up one").setInputFiles(file);
+    await page.getByRole("button", { name: "Upload", exact: true }).click();
+    await page.locator("#upload-state", { hasText: "All there" }).waitFor();
     await breakIt(page, "Impaired service");
     await state(page, "degraded");
-    await page.getByRole("button", { name: "Run", exact: true }).click();
     await page.getByRole("button", { name: "Run both" }).click();
     await page.locator("#readywire-result", { hasText: "None lost." }).waitFor();
     assert.equal(await page.evaluate(() => innerWidth), 390);

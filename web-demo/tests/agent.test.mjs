@@ -24,6 +24,7 @@ after(() => demo?.stop());
 
 const steps = (page) => page.getByRole("log", { name: "Steps of the run" }).locator(".step");
 async function run(page, prompt = PROMPT) {
+  await page.getByLabel("Ask first").uncheck();
   await page.getByRole("textbox", { name: "Prompt" }).fill(prompt);
   await page.getByRole("button", { name: "Run", exact: true }).click();
 }

@@ -1,5 +1,5 @@
-// Writes screenshot.png, the picture of the page in the project's README: a finished run of the agent, a chat, and
-// messages held back while a service starts. After a change of the page:
+// Writes screenshot.png, the picture of the page in the project's README: a run of the agent that asks before it goes on, a
+// chat, and messages held back while a service starts. After a change of the page:
 //
 //   npm run build && npm run screenshot
 
@@ -23,7 +23,7 @@ try {
   await say(other, "Nearly. I ask the agent.");
   await heard(page, "Nearly. I ask the agent.");
   await page.getByRole("button", { name: "Run", exact: true }).click();
-  await page.locator("#agent-state", { hasText: "Finished" }).waitFor();
+  await page.getByRole("group", { name: "May I search" }).waitFor();
 
   await breakIt(page, "Slow service");
   await page.locator('.stage[aria-current="step"]', { hasText: "starting search" }).waitFor();

@@ -11,7 +11,7 @@ export function record(page) {
     const frames = [];
     connections.push(frames);
     const keep = (direction) => ({ payload }) => {
-      frames.push({ direction, order: order++, ...JSON.parse(payload) });
+      frames.push({ direction, order: order++, ...frameOf(payload) });
       for (const check of waiting) check();
     };
     socket.on("framesent", keep("out"));
@@ -33,6 +33,13 @@ export function record(page) {
       });
     },
   };
+}
+
+/** The frame of a message; of an envelope, with the number of `bytes` beside it. */
+function frameOf(message) {
+  if (typeof message === "string") return JSON.parse(message);
+  const end = 4 + message.readUInt32BE(0);
+  return { ...JSON.parse(message.toString("utf8", 4, end)), bytes: message.length - end };
 }
 
 /** The sends of a connection, in order. */
