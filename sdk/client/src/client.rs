@@ -194,7 +194,8 @@ impl Client {
     }
 
     /// The questions of this event that the server asks from now on, for this application to answer. One reader for each
-    /// event: another takes its place. What nobody reads the server is told, as `unhandled`.
+    /// event: another takes its place. What nobody reads the server is told, as `unhandled`: so begin before the first send
+    /// that may make a handler ask.
     pub fn questions(&self, event: &str) -> Questions {
         let (questions, asked) = mpsc::channel(BUFFER);
         self.link.give(Input::Sink(Request::Questions { event: event.to_owned(), questions }));

@@ -10,9 +10,10 @@ use crate::sending::Sending;
 use futures::channel::oneshot;
 
 /// A stream to one handler, and the answer that comes back (level *Streams*). It goes on across reconnects, and each part is
-/// read once, in order.
+/// read once, in order. A part is a message of its own, at most as large as the server takes: 1 MiB by default.
 ///
-/// Dropping it before its end stops the work at the server.
+/// Dropping it before its end stops the work at the server. Who has to read the answer while there is still something to
+/// write, since the handler answers each part, [splits](ClientStream::split) it.
 ///
 /// ```no_run
 /// use futures::StreamExt;

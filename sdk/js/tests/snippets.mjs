@@ -12,7 +12,6 @@ declare const epoch: string;
 declare const file: File;
 declare const canvasPixels: ImageData;
 declare const recording: Uint8Array[];
-declare function chunks(file: File): AsyncIterable<Uint8Array>;
 declare function fetchToken(): Promise<string>;
 declare function show(...what: unknown[]): void;
 declare function showGap(): void;
