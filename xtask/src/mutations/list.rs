@@ -87,7 +87,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         breaks: "send.three_connections: one send ends every connection",
     },
     Mutation {
-        file: "client/session.rs",
+        file: "client/session/sending.rs",
         text: "self.outbox.waiting.push(entry);",
         replacement: "self.outbox.waiting.insert(0, entry);",
         breaks: "queue.fifo: the newest goes out first",

@@ -2,6 +2,32 @@
 
 use super::*;
 
+/// How a connection ended, as far as this side knows.
+pub(super) struct Loss {
+    pub(super) code: u16,
+    pub(super) reason: String,
+    pub(super) class: Class,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) clause: Option<String>,
+}
+
+impl Loss {
+    pub(super) fn local(code: u16, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), class: Class::of(code, false), retry_after: None, clause: None }
+    }
+
+    pub(super) fn told(bye: Bye) -> Self {
+        let code = u16::try_from(bye.code).unwrap_or(1006);
+        Self {
+            code,
+            reason: bye.reason,
+            class: bye.class.unwrap_or(Class::of(code, true)),
+            retry_after: bye.retry_after_ms.map(Duration::from_millis),
+            clause: bye.clause,
+        }
+    }
+}
+
 impl Client {
     /// What came breaks a clause that the transport itself looks after, such as that text is UTF-8.
     pub fn handle_violation(&mut self, now: Instant, number: u64, misbehaved: PeerMisbehaved) {
