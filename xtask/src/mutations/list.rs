@@ -225,19 +225,19 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         breaks: "ready.gate: the server takes frames before `ready`",
     },
     Mutation {
-        file: "server/connection.rs",
+        file: "server/connection/decisions.rs",
         text: "self.write(&ServerFrame::Nack(Refusal { id, ..refusal }));",
         replacement: "self.write(&ServerFrame::Ack { id });\n                self.write(&ServerFrame::Nack(Refusal { id, ..refusal }));",
         breaks: "nack.before_ack: the ack goes out first",
     },
     Mutation {
-        file: "server/connection.rs",
+        file: "server/connection/decisions.rs",
         text: "self.ack_due = Some(now + self.config.ack_delay);",
         replacement: "self.ack_due = None;",
         breaks: "ack.within: a lone ack never goes out",
     },
     Mutation {
-        file: "server/connection.rs",
+        file: "server/connection/inbox.rs",
         text: "self.delivered_bytes + bytes > self.window.bytes {",
         replacement: "self.delivered_bytes + bytes < bytes {",
         breaks: "inbox.window: deliver ignores the client's window",

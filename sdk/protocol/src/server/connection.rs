@@ -1,8 +1,11 @@
 //! One connection at the server, from the upgrade to its end.
 
+mod decisions;
 mod history;
 mod inbound;
+mod inbox;
 mod refresh;
+mod stages;
 mod streams;
 mod topics;
 
@@ -18,10 +21,13 @@ use crate::frame::{
 use crate::json::Payload;
 use crate::stage::Stage;
 use crate::time::{Duration, Instant, earliest};
+pub use decisions::Decision;
+use decisions::{Fate, Flying};
 use history::Pages;
 pub use history::{Gathering, Page};
 use inbound::{hello_in, millis};
 use refresh::TokenInForce;
+pub use stages::Bound;
 use std::collections::VecDeque;
 use streams::Streams;
 pub use topics::Subscribed;
@@ -117,9 +123,6 @@ pub struct Ending {
     pub ends_session: bool,
 }
 
-/// The longest key of a send (clause `send.key`).
-const MAX_KEY_BYTES: usize = 64;
-
 /// The levels beyond Core that this end speaks, and what each stands on. Topics stand on an application that has some,
 /// and so do streams and questions.
 const LEVELS: [(&str, Option<&str>); 7] = [
@@ -138,48 +141,6 @@ const REFRESH: &str = "refresh";
 const BINARY: &str = "binary";
 const STREAMS: &str = "streams";
 const QUESTIONS: &str = "questions";
-
-/// What became of a send.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Decision {
-    /// Taken, now or before.
-    Taken,
-    /// Not taken.
-    Refused(Refusal),
-}
-
-/// What the server's application confirms with `ready`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Bound {
-    /// The session; `None` at a Core server.
-    pub session: Option<SessionGrant>,
-    /// The highest id taken or refused.
-    pub received: u64,
-    /// Refusals above the hello's `settled`.
-    pub refused: Vec<Refusal>,
-    /// The last offset that the client holds.
-    pub inbox: u64,
-    /// Services that do not work.
-    pub impaired: Vec<String>,
-    /// When the token ends.
-    pub token_expires_in: Option<Duration>,
-}
-
-/// A send that is not acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Flying {
-    id: u64,
-    bytes: u64,
-    /// The stream that it is a part of.
-    of: Option<u64>,
-    fate: Option<Fate>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Fate {
-    Taken,
-    Refused,
-}
 
 /// The server's end of one connection.
 ///
@@ -294,188 +255,9 @@ impl ServerConnection {
         self.undecided.len()
     }
 
-    /// How many messages were delivered and are not taken.
-    pub fn untaken_count(&self) -> usize {
-        self.delivered.len()
-    }
-
     /// How long is left until `ready` must have been said.
     pub fn budget(&self, now: Instant) -> Duration {
         self.ready_deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_since(now))
-    }
-
-    /// The hello's credential is good.
-    pub fn authenticated(&mut self, now: Instant) {
-        if self.stage == Stage::Accepted && self.greeted {
-            self.stage = Stage::Authenticated;
-            self.news(now);
-        }
-    }
-
-    /// These services are still starting; tells the client if that is news.
-    pub fn pending(&mut self, now: Instant, pending: Vec<String>) {
-        if self.stage == Stage::Authenticated && pending != self.pending {
-            self.pending = pending;
-            self.news(now);
-        }
-    }
-
-    /// Everything that the connection needs is running.
-    pub fn services_ready(&mut self, now: Instant) {
-        if self.stage == Stage::Authenticated {
-            self.stage = Stage::ServicesReady;
-            self.pending.clear();
-            self.news(now);
-        }
-    }
-
-    /// The driver will process the next message: say so, once (clauses `ready.once`, `ready.same_path`).
-    pub fn ready(&mut self, bound: Bound) {
-        if self.stage != Stage::ServicesReady {
-            return;
-        }
-        self.stage = if bound.impaired.is_empty() { Stage::ProcessingReady } else { Stage::Degraded };
-        self.impaired.clone_from(&bound.impaired);
-        self.ready_deadline = None;
-        self.last_delivered = bound.inbox;
-        // A client that cannot resume is told of no session (clause `frame.level`).
-        let session = bound.session.filter(|_| self.agreed(RESUME));
-        if session.is_none() {
-            self.levels.retain(|level| ![RESUME, ANSWERS, STREAMS, QUESTIONS].contains(&level.as_str()));
-        }
-        self.received = bound.received;
-        let stream = Some(self.config.stream).filter(|_| self.agreed(STREAMS));
-        let capabilities = self.levels.clone();
-        self.write(&ServerFrame::Ready(Box::new(Ready {
-            session,
-            received: bound.received,
-            refused: bound.refused,
-            impaired: bound.impaired,
-            limits: Limits {
-                max_message_bytes: self.config.max_message_bytes,
-                max_in_flight: self.config.in_flight.messages,
-                max_in_flight_bytes: self.config.in_flight.bytes,
-                stream_messages: stream.map(|stream| stream.messages),
-                stream_bytes: stream.map(|stream| stream.bytes),
-            },
-            heartbeat: Heartbeat {
-                interval_ms: millis(self.config.ping_interval),
-                timeout_ms: millis(self.config.ping_timeout),
-            },
-            token_expires_in_ms: bound.token_expires_in.map(millis),
-            capabilities,
-        })));
-        self.answer_early();
-    }
-
-    /// These services do not work; none means that all do (clause `stage.degraded`).
-    pub fn impaired(&mut self, impaired: Vec<String>, reason: Option<String>) {
-        if !self.stage.is_ready() || impaired == self.impaired {
-            return;
-        }
-        self.stage = if impaired.is_empty() { Stage::ProcessingReady } else { Stage::Degraded };
-        self.impaired.clone_from(&impaired);
-        self.write(&ServerFrame::Stage(StageNews { impaired, reason, ..StageNews::new(self.stage) }));
-    }
-
-    /// Decides a send. Its ack waits for those before it (clause `ack.cumulative`).
-    pub fn decide(&mut self, now: Instant, id: u64, decision: Decision) {
-        let open = |flying: &&mut Flying| flying.id == id && flying.fate.is_none();
-        let Some(flying) = self.undecided.iter_mut().find(open).filter(|_| self.stage != Stage::Closed) else { return };
-        match decision {
-            Decision::Taken => flying.fate = Some(Fate::Taken),
-            Decision::Refused(refusal) => {
-                flying.fate = Some(Fate::Refused);
-                let of = flying.of;
-                self.not_in_stream(id, of);
-                // A nack goes out before any ack that covers it (clause `nack.before_ack`).
-                self.write(&ServerFrame::Nack(Refusal { id, ..refusal }));
-            }
-        }
-        let (mut covered, mut bytes) = (0, 0);
-        for flying in self.undecided.iter().take_while(|flying| flying.fate.is_some()) {
-            self.ack = Some(flying.id);
-            covered += 1;
-            bytes += flying.bytes;
-        }
-        if covered >= (self.config.in_flight.messages / 2).max(1) || bytes >= self.config.in_flight.bytes / 2 {
-            self.acknowledge();
-        } else if self.ack.is_some() && self.ack_due.is_none() {
-            self.ack_due = Some(now + self.config.ack_delay);
-        }
-    }
-
-    /// After which offset the client's window has room, for how many messages and bytes; `None` if it has none.
-    pub fn inbox_room(&self) -> Option<(u64, Window)> {
-        if !self.agreed(RESUME) || self.stalled {
-            return None;
-        }
-        let room = self.room(self.delivered.len(), self.delivered_bytes)?;
-        self.stage.is_ready().then_some((self.last_delivered, room))
-    }
-
-    /// What is left of a window in which so much is not taken.
-    fn room(&self, messages: usize, bytes: u64) -> Option<Window> {
-        let left = self.window.messages.checked_sub(messages as u64).filter(|room| *room > 0);
-        // One message always passes an empty window, however large, or it could never pass.
-        if messages == 0 {
-            return Some(Window { messages: left.unwrap_or(1), bytes: self.window.bytes.max(1) });
-        }
-        let bytes = self.window.bytes.checked_sub(bytes).filter(|room| *room > 0)?;
-        Some(Window { messages: left?, bytes })
-    }
-
-    /// Writes the next message of the inbox, unless it has to wait for room in the client's window; any other offset is
-    /// ignored.
-    pub fn deliver(&mut self, mut message: Message) {
-        if !self.stage.is_ready() || message.offset != self.last_delivered + 1 {
-            return;
-        }
-        if message.asks && !self.agreed(QUESTIONS) {
-            // It keeps its place, and nobody takes it for a message like others (clause `question.asks`).
-            (message.asks, message.event, message.payload) = (false, String::new(), Payload::null());
-            message.error.get_or_insert_with(|| AnswerError {
-                code: "unsupported".to_owned(),
-                message: "a question, which this client does not answer".to_owned(),
-            });
-        }
-        if message.payload.bytes().is_some() && !self.agreed(BINARY) {
-            // It keeps its place, and nobody takes it for what it was (clause `binary.replaced`).
-            message.payload = Payload::null();
-            message.error.get_or_insert_with(|| AnswerError {
-                code: "unsupported".to_owned(),
-                message: "the payload is bytes, which this client does not take".to_owned(),
-            });
-        }
-        let bytes = message.payload.size();
-        // One message always passes an empty window, however large, or it could never pass.
-        if !self.delivered.is_empty() && self.delivered_bytes + bytes > self.window.bytes {
-            self.stalled = true;
-            return;
-        }
-        self.last_delivered = message.offset;
-        self.delivered.push_back((message.offset, bytes));
-        self.delivered_bytes += bytes;
-        self.write(&ServerFrame::Message(message));
-    }
-
-    /// Whether the client answers questions; known from `ready` on.
-    pub fn answers_questions(&self) -> bool {
-        self.agreed(QUESTIONS)
-    }
-
-    /// Nobody waits for an answer to this question any more: says so, if the client has it (clause `question.withdrawn`).
-    pub fn withdraw(&mut self, offset: u64) {
-        if self.stage.is_ready() && self.agreed(QUESTIONS) && offset <= self.last_delivered {
-            self.write(&ServerFrame::Cancel { re: offset });
-        }
-    }
-
-    /// The first message that was delivered and not taken, also after the end: [`Sessions::blame`] wants to know.
-    ///
-    /// [`Sessions::blame`]: super::Sessions::blame
-    pub fn untaken(&self) -> Option<u64> {
-        self.delivered.front().map(|(offset, _)| *offset)
     }
 
     /// The server goes away: says so, and goes on until the driver closes (clause `drain.handover`).

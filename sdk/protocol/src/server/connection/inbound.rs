@@ -6,6 +6,9 @@ use crate::close::Class;
 use crate::frame::{Bye, ClientFrame};
 use crate::{HELLO_ENTRY_BYTES, base64url};
 
+/// The longest key of a send (clause `send.key`).
+const MAX_KEY_BYTES: usize = 64;
+
 impl ServerConnection {
     pub(super) fn heard(&mut self) {
         self.dead_at = None;
@@ -143,33 +146,6 @@ impl ServerConnection {
         self.undecided.push_back(Flying { id: send.id, bytes, of, fate: None });
         self.events.push_back(ServerEvent::Send(send));
         Ok(())
-    }
-
-    pub(super) fn taken(&mut self, _now: Instant, offset: u64) -> Result<(), PeerMisbehaved> {
-        if offset > self.last_delivered {
-            return Err(PeerMisbehaved::new(Clause::InboxTaken, "`taken` above what was delivered"));
-        }
-        while self.delivered.front().is_some_and(|(delivered, _)| *delivered <= offset) {
-            self.delivered_bytes -= self.delivered.pop_front().map_or(0, |(_, bytes)| bytes);
-            self.stalled = false;
-        }
-        self.events.push_back(ServerEvent::Taken { offset });
-        Ok(())
-    }
-
-    pub(super) fn acknowledge(&mut self) {
-        self.ack_due = None;
-        let Some(id) = self.ack.take() else { return };
-        while self.undecided.front().is_some_and(|flying| flying.id <= id) {
-            self.undecided.pop_front();
-        }
-        self.write(&ServerFrame::Ack { id });
-    }
-
-    pub(super) fn news(&mut self, now: Instant) {
-        let deadline_ms = (!self.pending.is_empty()).then(|| millis(self.budget(now)));
-        let pending = self.pending.clone();
-        self.write(&ServerFrame::Stage(StageNews { pending, deadline_ms, ..StageNews::new(self.stage) }));
     }
 
     pub(super) fn write(&mut self, frame: &ServerFrame) {
