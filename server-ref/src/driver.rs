@@ -1,18 +1,21 @@
 //! One task per connection: carries bytes between the socket and the protocol's core, and does what the core asks.
 
+mod ending;
 pub(crate) mod greeting;
 mod history;
+mod inbox;
 mod moving;
 mod questions;
 mod sends;
+mod stages;
 pub(crate) mod tokens;
 mod topics;
 mod upstream;
 pub(crate) mod waits;
 mod wire;
 
-use crate::claims::{Claims, TokenError};
-use crate::faults::{self, Strike, TokenHash};
+use crate::claims::Claims;
+use crate::faults::{Strike, TokenHash};
 use crate::hub::Hub;
 use crate::inspection::Record;
 use crate::listener::Tap;
@@ -26,10 +29,9 @@ use history::{Pages, Read};
 use readywire_protocol::SUBPROTOCOL;
 use readywire_protocol::clause::Clause;
 use readywire_protocol::close;
-use readywire_protocol::config::Window;
 use readywire_protocol::error::PeerMisbehaved;
 use readywire_protocol::frame::{Resume, Send};
-use readywire_protocol::server::{Ending, ServerConnection, ServerEvent};
+use readywire_protocol::server::{ServerConnection, ServerEvent};
 use readywire_protocol::stage::Stage;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -43,6 +45,8 @@ use wire::{Inbound, Wire};
 const BATCH: usize = 256;
 /// What the WebSocket's own headers may add to what a stranger may send.
 const HEADERS: u64 = 4 << 10;
+/// The WebSocket protocol's own code for a peer that breaks it.
+const BROKEN_FRAMING: u16 = 1002;
 
 /// What is known of a connection from its upgrade.
 pub(crate) struct Upgrade {
@@ -375,219 +379,6 @@ impl Driver {
                     self.closed(&ending).await;
                 }
             }
-        }
-    }
-
-    /// Tells the log what the client holds, and what nothing else went along with; `false` if that failed.
-    async fn written(&mut self, taken: Option<u64>) -> bool {
-        let Some(held) = &mut self.held else { return true };
-        let mut done = held.session.flush().await;
-        if let (Some(offset), Ok(())) = (taken, &done) {
-            while let Some((_, at)) = held.untaken.front().filter(|(delivered, _)| *delivered <= offset) {
-                self.hub.metrics.delivered(at.elapsed());
-                held.untaken.pop_front();
-            }
-            done = held.session.taken(offset).await;
-        }
-        if let Err(error) = &done {
-            self.log_failed(error);
-            self.let_go().await;
-        }
-        done.is_ok()
-    }
-
-    /// Nothing is told of the session any more: it is over, or the log is out of reach.
-    async fn session_gone(&mut self) {
-        let Some(held) = &self.held else { return };
-        let lost = || LogError::Unavailable("nothing is heard of the session any more".to_owned());
-        let why = held.session.look().await.err().unwrap_or_else(lost);
-        self.log_failed(&why);
-    }
-
-    /// The log does not let this connection go on.
-    fn log_failed(&mut self, error: &LogError) {
-        match error {
-            LogError::Fenced => {
-                if let Some(held) = &mut self.held {
-                    held.session.fence_off();
-                }
-                if !self.leaves_by_itself() {
-                    self.taken_over();
-                }
-            }
-            // Whoever has a session ends it by itself, but for this.
-            LogError::Missing => self.core.refuse(close::SLOW_CONSUMER, "the inbox of the session is full", None),
-            error => self.core.refuse(close::SERVICE_FAILED, &error.to_string(), None),
-        }
-    }
-
-    fn taken_over(&mut self) {
-        self.core.refuse(close::SESSION_TAKEN_OVER, "a later attempt has the session", None);
-    }
-
-    /// Passes on what waits in the inbox, as far as the client's window and the socket have room.
-    async fn deliver(&mut self) {
-        while let Some(held) = &mut self.held
-            && let Some(watches) = &held.watches
-            && let (Some((after, room)), Some(most)) = (self.core.inbox_room(), self.wire.room())
-        {
-            held.delivered = after;
-            if watches.inbox.borrow().offset <= after {
-                return;
-            }
-            let room = Window { bytes: room.bytes.min(most), ..room };
-            let messages = match held.session.read(after, room).await {
-                Ok(messages) => messages,
-                Err(error) => return self.log_failed(&error),
-            };
-            if messages.is_empty() {
-                return;
-            }
-            let mut questions = Vec::new();
-            for (message, at) in messages {
-                // The core may put one off until there is room for it: then it comes again.
-                let again = held.untaken.back().is_some_and(|(offset, _)| *offset >= message.offset);
-                if at >= held.since && !again {
-                    held.untaken.push_back((message.offset, at));
-                }
-                let question = message.asks.then_some(message.offset);
-                self.core.deliver(message);
-                questions.extend(question);
-            }
-            for offset in questions {
-                self.delivered_question(offset).await;
-            }
-            self.wire.take(&mut self.core, &self.hub);
-        }
-    }
-
-    fn drain(&mut self) {
-        match self.hub.drain_begun() {
-            // Each in its turn.
-            Some(drain) if self.core.stage().is_ready() => {
-                self.drain_at = Some(drain.slot());
-                self.drained_at = Some(drain.deadline);
-            }
-            _ => self.core.refuse(close::DRAINING, "the server is going away", None),
-        }
-    }
-
-    fn tell_to_go(&mut self) {
-        self.drain_at = None;
-        if let Some(drain) = self.hub.drain_begun() {
-            let left = drain.deadline.saturating_duration_since(Instant::now());
-            self.core.drain_to(left, drain.reconnect_after(), self.hub.parts.drain.alternate.clone());
-        }
-    }
-
-    async fn strike(&mut self, strike: &Strike) {
-        if !strike.is_for(self.claims.as_ref().map(|claims| claims.sub.as_str())) {
-            return;
-        }
-        match (strike, self.token) {
-            (Strike::Cut { .. }, _) => {
-                self.cut = true;
-                self.core.handle_closed(None);
-                self.settle().await;
-            }
-            (Strike::Drain { .. }, _) if self.core.stage().is_ready() => {
-                // Of a drain of the whole server one is enough.
-                if self.drain_at.is_none() && self.drained_at.is_none() {
-                    self.drained_at = Some(Instant::now() + faults::DRAIN_DEADLINE);
-                    self.core.drain(faults::DRAIN_DEADLINE, faults::RECONNECT_AFTER);
-                }
-            }
-            (Strike::Drain { .. }, _) => self.core.refuse(close::DRAINING, "the server is going away", None),
-            (Strike::ExpireToken { .. }, Some(token)) => {
-                self.hub.parts.faults.expire(token);
-                self.core.refuse(close::TOKEN_EXPIRED, &TokenError::Expired.to_string(), None);
-            }
-            // Nothing to expire yet.
-            (Strike::ExpireToken { .. }, None) => {}
-        }
-    }
-
-    async fn closed(&mut self, ending: &Ending) {
-        tracing::info!(
-            connection = self.core.id(),
-            stage = %ending.stage,
-            code = ending.code,
-            clause = ending.clause.map(Clause::id),
-            // A client's own words may be long.
-            reason = close::cut_reason(&ending.reason),
-            cut = self.cut,
-            "closed"
-        );
-        match ending.stage.is_ready() {
-            true => self.hub.metrics.ended(ending.code),
-            false => self.hub.metrics.failed(ending.stage, ending.code),
-        }
-        match ending.code {
-            close::TOKEN_NOT_REFRESHED => self.hub.metrics.refreshed("not_in_time"),
-            close::TOKEN_EXPIRED if ending.stage > Stage::Accepted => {
-                self.hub.metrics.auth_refused(&TokenError::Expired);
-            }
-            _ => {}
-        }
-        if ending.clause == Some(Clause::ReadyGate) {
-            self.hub.metrics.frames_before_ready.inc();
-        }
-        self.record.step(Stage::Closed);
-        self.hub.inspection.ended(self.owner, ending);
-        self.stranger = None;
-        self.services = None;
-        self.drain_at = None;
-        self.drained_at = None;
-        self.forget_topics();
-        if let Some(held) = self.held.take() {
-            let ends = ending.ends_session || held.watches.is_none();
-            let ends = ends || self.lost_upstream();
-            self.hub.leave(self.owner, held.session, ends, self.core.untaken()).await;
-        }
-    }
-
-    /// One line, and the counters, for each change of stage.
-    fn step(&mut self, stage: Stage) {
-        if stage == self.stage {
-            return;
-        }
-        let spent = self.since.elapsed();
-        self.hub.metrics.step(self.stage, stage, spent);
-        if stage.is_ready() && !self.stage.is_ready() {
-            self.hub.metrics.ready(self.record.age());
-        }
-        tracing::info!(
-            connection = self.core.id(),
-            from = %self.stage,
-            to = %stage,
-            subject = self.claims.as_ref().map(|claims| claims.sub.as_str()),
-            spent_ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
-            "stage"
-        );
-        self.record.step(stage);
-        self.stage = stage;
-        self.since = Instant::now();
-    }
-}
-
-/// The WebSocket protocol's own code for a peer that breaks it.
-const BROKEN_FRAMING: u16 = 1002;
-
-impl Drop for Driver {
-    /// A task that is dropped half way leaves nothing behind, either.
-    fn drop(&mut self) {
-        self.core.handle_closed(None);
-        while let Some(event) = self.core.poll_event() {
-            if let ServerEvent::Closed(ending) = event {
-                self.hub.inspection.ended(self.owner, &ending);
-            }
-        }
-        self.step(Stage::Closed);
-        let Some(held) = self.held.take() else { return };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (hub, owner, untaken) = (self.hub.clone(), self.owner, self.core.untaken());
-            let ends = held.watches.is_none();
-            runtime.spawn(async move { hub.leave(owner, held.session, ends, untaken).await });
         }
     }
 }
