@@ -10,20 +10,20 @@ const MAX_LIMIT: u64 = 256;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct History {
-    questions: Vec<Question>,
-    /// The number of the latest request.
-    requests: u64,
+    requests: Vec<OpenRequest>,
+    /// The number of the latest.
+    last: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Question {
+struct OpenRequest {
     /// Who waits for it; `None` once nobody does, and only the server has still to answer.
     handle: Option<u64>,
     topic: String,
     limit: u64,
     before: Option<Position>,
     /// Its number on this connection, once it is written.
-    request: Option<u64>,
+    number: Option<u64>,
     /// What has come of the page.
     publications: Vec<PagedPublication>,
     bytes: u64,
@@ -42,15 +42,15 @@ impl Client {
             ("invalid_topic", false)
         } else if !(1..=MAX_LIMIT).contains(&limit) {
             ("invalid_limit", false)
-        } else if self.history.questions.len() >= MAX_OPEN {
+        } else if self.history.requests.len() >= MAX_OPEN {
             ("too_many", true)
         } else {
-            self.history.questions.push(Question {
+            self.history.requests.push(OpenRequest {
                 handle: Some(handle),
                 topic: topic.to_owned(),
                 limit,
                 before,
-                request: None,
+                number: None,
                 publications: Vec::new(),
                 bytes: 0,
             });
@@ -61,13 +61,13 @@ impl Client {
 
     /// Waits for a page no longer; true if anybody did under this handle.
     pub(super) fn forget_page(&mut self, handle: u64) -> bool {
-        let questions = &mut self.history.questions;
-        let Some(index) = questions.iter().position(|question| question.handle == Some(handle)) else { return false };
-        let question = &mut questions[index];
-        question.handle = None;
-        question.publications.clear();
-        if question.request.is_none() {
-            questions.remove(index);
+        let requests = &mut self.history.requests;
+        let Some(index) = requests.iter().position(|request| request.handle == Some(handle)) else { return false };
+        let request = &mut requests[index];
+        request.handle = None;
+        request.publications.clear();
+        if request.number.is_none() {
+            requests.remove(index);
         }
         self.no_page(handle, "", false);
         true
@@ -76,45 +76,45 @@ impl Client {
     /// Asks a server that is ready, and has topics, for what was not asked on this connection.
     pub(super) fn ask_pages(&mut self) {
         let Some(mut ready) = self.current.ready() else { return };
-        let History { questions, requests } = &mut self.history;
-        for question in questions.iter_mut().filter(|question| question.request.is_none()) {
-            *requests += 1;
-            question.request = Some(*requests);
-            let (before, epoch) = match question.before.clone() {
+        let History { requests, last } = &mut self.history;
+        for request in requests.iter_mut().filter(|request| request.number.is_none()) {
+            *last += 1;
+            request.number = Some(*last);
+            let (before, epoch) = match request.before.clone() {
                 Some(before) => (Some(before.offset), before.epoch),
                 None => (None, None),
             };
-            let (topic, limit) = (question.topic.clone(), question.limit);
-            ready.write(&ClientFrame::History { request: *requests, topic, limit, before, epoch });
+            let (topic, limit) = (request.topic.clone(), request.limit);
+            ready.write(&ClientFrame::History { request: *last, topic, limit, before, epoch });
         }
     }
 
     /// A publication of a page.
-    pub(super) fn paged(&mut self, request: u64, publication: PagedPublication) -> Result<(), PeerMisbehaved> {
-        let asked = |question: &&mut Question| question.request == Some(request) && question.handle.is_some();
-        let Some(question) = self.history.questions.iter_mut().find(asked) else { return Ok(()) };
+    pub(super) fn paged(&mut self, number: u64, publication: PagedPublication) -> Result<(), PeerMisbehaved> {
+        let asked = |request: &&mut OpenRequest| request.number == Some(number) && request.handle.is_some();
+        let Some(request) = self.history.requests.iter_mut().find(asked) else { return Ok(()) };
         let offset = publication.offset;
-        let above = question.publications.last().is_none_or(|last| offset > last.offset);
-        let below = question.before.as_ref().is_none_or(|before| offset < before.offset);
-        question.bytes += publication.payload.size();
-        let empty = question.publications.is_empty();
-        let fits = (question.publications.len() as u64) < question.limit && question.bytes <= self.config.window.bytes;
+        let above = request.publications.last().is_none_or(|last| offset > last.offset);
+        let below = request.before.as_ref().is_none_or(|before| offset < before.offset);
+        request.bytes += publication.payload.size();
+        let empty = request.publications.is_empty();
+        let fits = (request.publications.len() as u64) < request.limit && request.bytes <= self.config.window.bytes;
         if !above || !below || !(empty || fits) {
             let found = "a page that is out of order, or more than was asked for";
             return Err(PeerMisbehaved::new(Clause::HistoryPage, found));
         }
-        question.publications.push(publication);
+        request.publications.push(publication);
         Ok(())
     }
 
     /// A page is whole, or refused.
     pub(super) fn page(&mut self, frame: ServerFrame) -> Result<(), PeerMisbehaved> {
-        let ServerFrame::Page { request, epoch, head, more, code, retry } = frame else { return Ok(()) };
-        let questions = &mut self.history.questions;
-        let Some(index) = questions.iter().position(|question| question.request == Some(request)) else {
+        let ServerFrame::Page { request: number, epoch, head, more, code, retry } = frame else { return Ok(()) };
+        let requests = &mut self.history.requests;
+        let Some(index) = requests.iter().position(|request| request.number == Some(number)) else {
             return Ok(());
         };
-        let Question { handle, publications, .. } = questions.remove(index);
+        let OpenRequest { handle, publications, .. } = requests.remove(index);
         let Some(handle) = handle else { return Ok(()) };
         match (code, epoch) {
             (Some(code), _) => self.no_page(handle, &code, retry),
@@ -128,18 +128,18 @@ impl Client {
 
     /// The connection is over: what was half told begins anew on the next (clause `history.again`).
     pub(super) fn detach_pages(&mut self) {
-        self.history.questions.retain_mut(|question| {
-            question.request = None;
-            question.publications.clear();
-            question.bytes = 0;
-            question.handle.is_some()
+        self.history.requests.retain_mut(|request| {
+            request.number = None;
+            request.publications.clear();
+            request.bytes = 0;
+            request.handle.is_some()
         });
     }
 
     /// Ends every wait, and tells why.
     pub(super) fn end_pages(&mut self, code: &str) {
-        for question in std::mem::take(&mut self.history.questions) {
-            if let Some(handle) = question.handle {
+        for request in std::mem::take(&mut self.history.requests) {
+            if let Some(handle) = request.handle {
                 self.no_page(handle, code, false);
             }
         }
