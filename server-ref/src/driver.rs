@@ -23,7 +23,6 @@ use crate::log::{Head, LogError};
 use crate::service::{Progress, StartUp};
 use crate::sessions::{BoundSession, Moment, Watches};
 use crate::strangers::Stranger;
-use crate::topics::Asked;
 use axum::extract::ws::WebSocket;
 use history::{Pages, Read};
 use readywire_protocol::SUBPROTOCOL;
@@ -369,9 +368,7 @@ impl Driver {
                 ServerEvent::FreshToken(auth) => self.fresh_token(&auth),
                 ServerEvent::Subscribe { topic, offset, epoch, last } => self.subscribe(topic, offset, epoch, last),
                 ServerEvent::Unsubscribe { topic } => self.forget_topic(&topic),
-                ServerEvent::History { request, topic, limit, before, epoch } => {
-                    self.history(Asked { request, topic, limit, before, epoch });
-                }
+                ServerEvent::History(asked) => self.history(asked),
                 ServerEvent::TopicRoom { topic } => self.deliver_topic(&topic),
                 ServerEvent::Closed(ending) => {
                     self.decide().await;

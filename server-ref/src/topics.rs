@@ -9,7 +9,6 @@ mod record;
 mod revocations;
 mod tail;
 
-pub(crate) use history::Asked;
 pub(crate) use record::frame;
 pub(crate) use tail::{Listener, Shared, Standing, Tail, Watcher};
 

@@ -5,7 +5,7 @@ use readywire_protocol::HELLO_PREFIX;
 use readywire_protocol::client::{Client, ClientEvent, Command, Position, SendOptions, Start};
 use readywire_protocol::close::CloseFrame;
 use readywire_protocol::config::{ClientConfig, ServerConfig};
-use readywire_protocol::frame::{Auth, ClientFrame, Send, ServerFrame};
+use readywire_protocol::frame::{Auth, ClientFrame, HistoryRequest, Send, ServerFrame};
 use readywire_protocol::server::{Bound, Decision, Page, ServerConnection, ServerEvent, Subscribed, Transmit};
 use readywire_protocol::stage::Stage;
 use readywire_protocol::time::{Duration, Instant};
@@ -151,7 +151,7 @@ impl Near {
                     self.handles += 1;
                     self.client.subscribe(self.handles, &topic, last.map_or(Start::Now, Start::Last));
                 }
-                ClientFrame::History { topic, limit, before, epoch, .. } => {
+                ClientFrame::History(HistoryRequest { topic, limit, before, epoch, .. }) => {
                     self.handles += 1;
                     let before = before.map(|offset| Position { offset, epoch });
                     self.client.history(self.handles, &topic, limit, before);
@@ -214,7 +214,7 @@ impl Far {
                 ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } | ServerEvent::FreshToken(_) => {}
                 ServerEvent::Subscribe { .. }
                 | ServerEvent::Unsubscribe { .. }
-                | ServerEvent::History { .. }
+                | ServerEvent::History(_)
                 | ServerEvent::TopicRoom { .. } => {}
                 ServerEvent::Closed(ending) => assert_eq!(ending.clause, None, "{}", ending.reason),
             }

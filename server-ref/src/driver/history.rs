@@ -2,10 +2,10 @@
 
 use super::Driver;
 use crate::log::LogError;
-use crate::topics::Asked;
 use axum::extract::ws::Message;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use readywire_protocol::frame::HistoryRequest;
 use readywire_protocol::server::Page;
 use std::collections::VecDeque;
 use std::future::pending;
@@ -13,7 +13,7 @@ use std::future::pending;
 /// The requests that are not answered.
 #[derive(Default)]
 pub(super) struct Pages {
-    waiting: VecDeque<Asked>,
+    waiting: VecDeque<HistoryRequest>,
     reading: Option<BoxFuture<'static, Read>>,
 }
 
@@ -34,7 +34,7 @@ impl Pages {
 }
 
 impl Driver {
-    pub(super) fn history(&mut self, asked: Asked) {
+    pub(super) fn history(&mut self, asked: HistoryRequest) {
         self.pages.waiting.push_back(asked);
     }
 

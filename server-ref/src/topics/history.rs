@@ -4,30 +4,21 @@ use super::{Topics, frame, log_of};
 use crate::log::LogError;
 use axum::extract::ws::Message;
 use readywire_protocol::config::Window;
+use readywire_protocol::frame::HistoryRequest;
 use readywire_protocol::server::{Gathering, Page};
 
 /// As many bytes are read at once: what is gathered beside them is bounded by the page.
 const CHUNK_BYTES: u64 = 256 << 10;
-
-/// A request for a page.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) request: u64,
-    pub(crate) topic: String,
-    pub(crate) limit: u64,
-    pub(crate) before: Option<u64>,
-    pub(crate) epoch: Option<String>,
-}
 
 impl Topics {
     /// Reads a page (clause `history.page`). A log is read forwards alone, and its offsets have no gaps: so it begins
     /// `limit` below the end, and what does not fit gives way to what comes behind it.
     pub(crate) async fn page(
         &self,
-        asked: &Asked,
+        asked: &HistoryRequest,
         mut gathered: Gathering<Message>,
     ) -> Result<Page<Message>, LogError> {
-        let Asked { request, topic, limit, before, epoch } = asked;
+        let HistoryRequest { request, topic, limit, before, epoch } = asked;
         let name = log_of(topic);
         let now = self.look(topic, &name, u64::MAX - 1, Window { messages: 1, bytes: 1 }).await?;
         let same = epoch.as_ref().is_none_or(|epoch| *epoch == now.epoch.to_string());

@@ -44,18 +44,7 @@ pub enum ClientFrame {
         topic: String,
     },
     /// What has a topic had before?
-    History {
-        /// Names the request on its connection.
-        request: u64,
-        /// The topic.
-        topic: String,
-        /// How many publications at most.
-        limit: u64,
-        /// The page ends below this offset; at the head if absent.
-        before: Option<u64>,
-        /// The epoch that the offset belongs to.
-        epoch: Option<String>,
-    },
+    History(HistoryRequest),
     /// A fresh token.
     Auth(Auth),
     /// Is anybody there?
@@ -70,6 +59,22 @@ pub enum ClientFrame {
     },
     /// The last words.
     Bye(Bye),
+}
+
+/// Which page of what a topic has had.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HistoryRequest {
+    /// Names the request on its connection.
+    pub request: u64,
+    /// The topic.
+    pub topic: String,
+    /// How many publications at most.
+    pub limit: u64,
+    /// The page ends below this offset; at the head if absent.
+    pub before: Option<u64>,
+    /// The epoch that the offset belongs to; whichever there is if absent.
+    pub epoch: Option<String>,
 }
 
 /// Who is there, what they can do, and what they resume.
@@ -268,13 +273,13 @@ impl ClientFrame {
                     last: fields.optional_integer("last"),
                 },
                 "unsubscribe" => Self::Unsubscribe { topic: fields.string("topic") },
-                "history" => Self::History {
+                "history" => Self::History(HistoryRequest {
                     request: fields.integer("request"),
                     topic: fields.string("topic"),
                     limit: fields.integer("limit"),
                     before: fields.optional_integer("before"),
                     epoch: fields.optional_string("epoch"),
-                },
+                }),
                 "auth" => Self::Auth(Auth::decode(fields)),
                 "ping" => Self::Ping { nonce: fields.string("nonce") },
                 "pong" => Self::Pong { nonce: fields.string("nonce") },
@@ -322,7 +327,7 @@ impl ClientFrame {
                 writer.string("topic", topic);
                 writer.finish()
             }
-            Self::History { request, topic, limit, before, epoch } => {
+            Self::History(HistoryRequest { request, topic, limit, before, epoch }) => {
                 let mut writer = ObjectWriter::typed("history");
                 writer.integer("request", *request);
                 writer.string("topic", topic);

@@ -9,7 +9,7 @@ mod fields;
 mod server;
 
 pub use binary::{Wire, envelope, envelope_text};
-pub use client::{Auth, ClientFrame, Hello, Resume, Send};
+pub use client::{Auth, ClientFrame, Hello, HistoryRequest, Resume, Send};
 pub(crate) use client::{Role, send};
 pub use server::{
     AnswerError, Heartbeat, Limits, LostBecause, Message, Ready, Refusal, ServerFrame, SessionGrant, StageNews,

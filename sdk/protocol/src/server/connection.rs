@@ -15,8 +15,8 @@ use crate::close;
 use crate::config::{ServerConfig, Window};
 use crate::error::PeerMisbehaved;
 use crate::frame::{
-    AnswerError, Auth, Heartbeat, Hello, Limits, Message, Ready, Refusal, Send, ServerFrame, SessionGrant, StageNews,
-    Wire,
+    AnswerError, Auth, Heartbeat, Hello, HistoryRequest, Limits, Message, Ready, Refusal, Send, ServerFrame,
+    SessionGrant, StageNews, Wire,
 };
 use crate::json::Payload;
 use crate::stage::Stage;
@@ -87,18 +87,7 @@ pub enum ServerEvent {
         topic: String,
     },
     /// What has a topic had before? Answer by `page` or `refuse_page`.
-    History {
-        /// Names the request.
-        request: u64,
-        /// The topic.
-        topic: String,
-        /// How many publications at most.
-        limit: u64,
-        /// The page ends below this offset; at the head if `None`.
-        before: Option<u64>,
-        /// Of which epoch; `None` for whichever there is.
-        epoch: Option<String>,
-    },
+    History(HistoryRequest),
     /// There is room again in the window of a topic.
     TopicRoom {
         /// The topic.

@@ -5,7 +5,7 @@ use crate::near::{Near, milliseconds, payload, seconds};
 use readywire_protocol::clause::Clause;
 use readywire_protocol::client::{ClientEvent, Position};
 use readywire_protocol::config::{ClientConfig, Window};
-use readywire_protocol::frame::{ClientFrame, Ready, ServerFrame};
+use readywire_protocol::frame::{ClientFrame, HistoryRequest, Ready, ServerFrame};
 use readywire_protocol::stage::Stage;
 
 fn levels(ready: &mut Ready) {
@@ -37,7 +37,7 @@ fn ask(near: &mut Near, handle: u64, limit: u64, before: Option<u64>) {
 
 fn asks(request: u64, limit: u64, before: Option<u64>) -> ClientFrame {
     let epoch = before.map(|_| "e".to_owned());
-    ClientFrame::History { request, topic: "t".to_owned(), limit, before, epoch }
+    ClientFrame::History(HistoryRequest { request, topic: "t".to_owned(), limit, before, epoch })
 }
 
 fn publication(request: u64, offset: u64) -> ServerFrame {

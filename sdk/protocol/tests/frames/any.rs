@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use readywire_protocol::close::Class;
 use readywire_protocol::config::Window;
 use readywire_protocol::frame::{
-    AnswerError, Auth, Bye, ClientFrame, Heartbeat, Hello, Limits, LostBecause, Message, Ready, Refusal, Resume, Send,
-    ServerFrame, SessionGrant, StageNews, TokenNews,
+    AnswerError, Auth, Bye, ClientFrame, Heartbeat, Hello, HistoryRequest, Limits, LostBecause, Message, Ready,
+    Refusal, Resume, Send, ServerFrame, SessionGrant, StageNews, TokenNews,
 };
 use readywire_protocol::json::Payload;
 use readywire_protocol::stage::Stage;
@@ -103,7 +103,13 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
             .prop_map(|(topic, offset, epoch, last)| ClientFrame::Subscribe { topic, offset, epoch, last }),
         string().prop_map(|topic| ClientFrame::Unsubscribe { topic }),
         (integer(), string(), integer(), of(integer()), of(string())).prop_map(
-            |(request, topic, limit, before, epoch)| ClientFrame::History { request, topic, limit, before, epoch }
+            |(request, topic, limit, before, epoch)| ClientFrame::History(HistoryRequest {
+                request,
+                topic,
+                limit,
+                before,
+                epoch
+            })
         ),
         auth().prop_map(ClientFrame::Auth),
         string().prop_map(|nonce| ClientFrame::Ping { nonce }),

@@ -3,12 +3,13 @@
 use crate::far::Far;
 use crate::topics::at;
 use readywire_protocol::clause::Clause;
-use readywire_protocol::frame::{ClientFrame, ServerFrame};
+use readywire_protocol::frame::{ClientFrame, HistoryRequest, ServerFrame};
 use readywire_protocol::server::{Gathering, Page, ServerEvent};
 use readywire_protocol::stage::Stage;
 
 fn history(request: u64, topic: &str, limit: u64) -> String {
-    ClientFrame::History { request, topic: topic.to_owned(), limit, before: None, epoch: None }.encode()
+    let asked = HistoryRequest { request, topic: topic.to_owned(), limit, before: None, epoch: None };
+    ClientFrame::History(asked).encode()
 }
 
 fn page(gathered: Gathering<u64>, more: bool) -> Page<u64> {
@@ -30,13 +31,13 @@ fn answers(far: &mut Far) -> Vec<String> {
 fn a_request_is_told_and_answered_once() {
     let mut far = at(Stage::ProcessingReady);
     far.hears(r#"{"type":"history","request":7,"topic":"t","limit":3,"before":0,"epoch":"x"}"#);
-    let asked = ServerEvent::History {
+    let asked = ServerEvent::History(HistoryRequest {
         request: 7,
         topic: "t".to_owned(),
         limit: 3,
         before: Some(0),
         epoch: Some("x".to_owned()),
-    };
+    });
     assert_eq!(far.tells(), [asked]);
     let mut gathered = far.core.gathering(3);
     for offset in 1..=5 {

@@ -100,7 +100,7 @@ fn what_came(far: &mut Far) -> Vec<String> {
             ServerEvent::FreshToken(_) => found.push("fresh token".to_owned()),
             ServerEvent::Subscribe { topic, .. } => found.push(format!("subscribe {topic}")),
             ServerEvent::Unsubscribe { topic } => found.push(format!("unsubscribe {topic}")),
-            ServerEvent::History { request, .. } => found.push(format!("history {request}")),
+            ServerEvent::History(asked) => found.push(format!("history {}", asked.request)),
             ServerEvent::TopicRoom { topic } => found.push(format!("room {topic}")),
             ServerEvent::Closed(_) if violated => {}
             ServerEvent::Closed(ending) => found.push(format!("ends with {}", ending.code)),

@@ -301,9 +301,7 @@ impl Cluster {
             }
             ServerEvent::Subscribe { topic, offset, epoch, last } => self.subscribe(peer, topic, offset, epoch, last),
             ServerEvent::Unsubscribe { topic } => drop(peer.follows.remove(&topic)),
-            ServerEvent::History { request, topic, limit, before, epoch } => {
-                self.page(scene, peer, request, &topic, limit, before, epoch);
-            }
+            ServerEvent::History(asked) => self.page(scene, peer, asked),
             // Delivered when everything is settled.
             ServerEvent::TopicRoom { .. } => self.confirm(peer, owner),
             ServerEvent::Closed(ending) => {

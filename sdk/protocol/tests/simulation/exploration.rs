@@ -302,7 +302,7 @@ impl Small {
                 ServerEvent::Taken { .. } | ServerEvent::Cancel { .. } | ServerEvent::FreshToken(_) => {}
                 ServerEvent::Subscribe { .. }
                 | ServerEvent::Unsubscribe { .. }
-                | ServerEvent::History { .. }
+                | ServerEvent::History(_)
                 | ServerEvent::TopicRoom { .. } => {}
                 ServerEvent::Closed(ending) => {
                     assert!(!(4400..4500).contains(&ending.code), "correct ends break no clause: {ending:?}");

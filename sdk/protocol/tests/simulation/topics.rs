@@ -6,7 +6,7 @@ use crate::peer::Peer;
 use crate::scene::{Parcel, Scene};
 use crate::watch::Watch;
 use readywire_protocol::client::{Page as ClientPage, Position, Start};
-use readywire_protocol::frame::ServerFrame;
+use readywire_protocol::frame::{HistoryRequest, ServerFrame};
 use readywire_protocol::json::Payload;
 use readywire_protocol::server::{Page, Subscribed};
 use std::collections::BTreeMap;
@@ -88,25 +88,15 @@ impl Cluster {
     }
 
     /// Answers a request for a page.
-    // As the frame has them.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn page(
-        &mut self,
-        scene: &mut Scene,
-        peer: &mut Peer,
-        request: u64,
-        topic: &str,
-        limit: u64,
-        before: Option<u64>,
-        epoch: Option<String>,
-    ) {
-        let log = self.logs.entry(topic.to_owned()).or_default();
+    pub(crate) fn page(&mut self, scene: &mut Scene, peer: &mut Peer, asked: HistoryRequest) {
+        let HistoryRequest { request, topic, limit, before, epoch } = asked;
+        let log = self.logs.entry(topic.clone()).or_default();
         let mut gathered = peer.core.gathering(limit);
         let same = epoch.is_none_or(|epoch| epoch == log.epoch.to_string());
         let end = before.map_or(log.head(), |before| before.saturating_sub(1).min(log.head()));
         for offset in (log.trimmed + 1..=end).filter(|_| same) {
             let payload = Payload::parse(&log.entries[offset as usize - 1]).unwrap_or_else(|_| Payload::null());
-            let (topic, event, bytes) = (topic.to_owned(), "published".to_owned(), payload.size());
+            let (topic, event, bytes) = (topic.clone(), "published".to_owned(), payload.size());
             let publication = ServerFrame::Publication { topic, offset, request: Some(request), event, payload };
             gathered.push(publication, bytes, false);
         }

@@ -1,7 +1,7 @@
 //! What is seen on one connection's wire, judged without asking the cores.
 
 use readywire_protocol::config::Window;
-use readywire_protocol::frame::{ClientFrame, Hello, Limits, ServerFrame};
+use readywire_protocol::frame::{ClientFrame, Hello, HistoryRequest, Limits, ServerFrame};
 use readywire_protocol::stage::Stage;
 use readywire_protocol::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
@@ -67,7 +67,7 @@ impl Wire {
                     return Err(("no application frame before ready (client)", text.to_owned()));
                 };
                 match other {
-                    ClientFrame::History { request, .. } => {
+                    ClientFrame::History(HistoryRequest { request, .. }) => {
                         let last = std::mem::replace(&mut self.last_request, *request);
                         require(*request > last, "requests for pages strictly increase", || text.to_owned())
                     }

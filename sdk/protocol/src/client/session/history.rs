@@ -3,6 +3,7 @@
 use super::topics::is_name;
 use super::*;
 use crate::capability::TOPICS;
+use crate::frame::HistoryRequest;
 
 /// So many requests are open at a time, and so many publications are in a page (clause `history.request`).
 const MAX_OPEN: usize = 16;
@@ -85,7 +86,8 @@ impl Client {
                 None => (None, None),
             };
             let (topic, limit) = (request.topic.clone(), request.limit);
-            ready.write(&ClientFrame::History { request: *last, topic, limit, before, epoch });
+            let asked = HistoryRequest { request: *last, topic, limit, before, epoch };
+            ready.write(&ClientFrame::History(asked));
         }
     }
 

@@ -105,15 +105,9 @@ impl ServerConnection {
     }
 
     /// A client asks what a topic has had.
-    pub(super) fn history(
-        &mut self,
-        request: u64,
-        topic: String,
-        limit: u64,
-        before: Option<u64>,
-        epoch: Option<String>,
-    ) -> Result<(), PeerMisbehaved> {
-        topics::name(&topic)?;
+    pub(super) fn history(&mut self, asked: HistoryRequest) -> Result<(), PeerMisbehaved> {
+        topics::name(&asked.topic)?;
+        let HistoryRequest { request, limit, .. } = asked;
         if request <= self.pages.last {
             let found = "a request for a page that is not above the one before";
             return Err(PeerMisbehaved::new(Clause::HistoryRequest, found));
@@ -127,7 +121,7 @@ impl ServerConnection {
             return Ok(());
         }
         self.pages.open.push(request);
-        self.events.push_back(ServerEvent::History { request, topic, limit, before, epoch });
+        self.events.push_back(ServerEvent::History(asked));
         Ok(())
     }
 

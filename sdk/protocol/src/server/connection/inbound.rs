@@ -73,14 +73,12 @@ impl ServerConnection {
             ClientFrame::Taken { offset, topic: Some(topic) } if self.agreed(TOPICS) => {
                 return self.topic_taken(offset, topic);
             }
-            ClientFrame::History { request, topic, limit, before, epoch } if self.agreed(TOPICS) => {
-                return self.history(request, topic, limit, before, epoch);
-            }
+            ClientFrame::History(asked) if self.agreed(TOPICS) => return self.history(asked),
             ClientFrame::Taken { .. }
             | ClientFrame::Cancel { .. }
             | ClientFrame::Subscribe { .. }
             | ClientFrame::Unsubscribe { .. }
-            | ClientFrame::History { .. }
+            | ClientFrame::History(_)
             | ClientFrame::Auth(_) => {
                 return Err(PeerMisbehaved::new(Clause::FrameLevel, "a frame of a level that was not agreed"));
             }
