@@ -36,12 +36,13 @@ pub struct Line {
 impl Line {
     /// Whether it is a remark of the suite, and nothing passed.
     pub fn is_remark(&self) -> bool {
-        const REMARKS: [&str; 6] = [
+        const REMARKS: [&str; 7] = [
             "(it did not come",
             "(it did not read",
             "(the case was not over",
             "(could not be written",
             "(no answer)",
+            "(reported before that",
             "(SIGTERM)",
         ];
         self.origin == Origin::Suite && REMARKS.iter().any(|remark| self.text.starts_with(remark))
@@ -85,17 +86,33 @@ impl Log {
 
 /// Without the secrets of hellos and grants: reports are published.
 pub(crate) fn redacted(text: String) -> String {
-    const NAME: &str = "\"token\":\"";
+    const NAME: &str = "\"token\"";
     let mut shown = String::new();
     let mut rest = text.as_str();
-    while let Some((before, after)) = rest.split_once(NAME) {
-        shown.push_str(before);
-        shown.push_str(NAME);
+    while let Some(at) = rest.find(NAME) {
+        let value = at + NAME.len();
+        shown.push_str(&rest[..value]);
+        rest = &rest[value..];
+        // White space around the colon is the writer's own choice.
+        let Some(open) = rest.find('"').filter(|open| rest[..*open].trim() == ":") else { continue };
+        shown.push_str(&rest[..=open]);
         shown.push('…');
-        rest = after.find('"').map_or("", |end| &after[end..]);
+        rest = &rest[open + 1..];
+        rest = &rest[closing_quote(rest)..];
     }
     shown.push_str(rest);
     shown
+}
+
+/// Where a string ends that began before this text.
+fn closing_quote(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.bytes().position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    });
+    end.unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -107,7 +124,9 @@ mod tests {
         let mut log = Log::default();
         log.note("main", Origin::Suite, r#"{"type":"hello","auth":{"scheme":"bearer","token":"s3cret"},"a":1}"#);
         log.note("main", Origin::Suite, &"x".repeat(5000));
+        log.note("main", Origin::Peer, r#"{"auth": {"token" : "s3\"cret", "token":null}, "token": "cut off"#);
         let lines = log.into_lines();
+        assert_eq!(lines[2].text, r#"{"auth": {"token" : "…", "token":null}, "token": "…"#);
         assert_eq!(lines[0].text, r#"{"type":"hello","auth":{"scheme":"bearer","token":"…"},"a":1}"#);
         assert!(lines[1].text.ends_with("(5000 bytes)"));
     }

@@ -57,6 +57,27 @@ pub fn filled(value: &Value, kept: &Kept) -> Result<Value, String> {
     })
 }
 
+/// Characters of a kept value that are shown in place of its name.
+const SPELLED: usize = 100;
+
+/// Words about a case, with kept values in place of their names, as far as they are short and no secret.
+pub fn spelled(words: &str, kept: &Kept) -> String {
+    let mut result = words.to_owned();
+    // A kept value may name another one.
+    for _ in 0..2 {
+        let public = |(name, _): &(&String, &Value)| !name.contains("token") && !name.contains("hello");
+        for (name, value) in kept.iter().filter(public) {
+            let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if plain.len() <= SPELLED {
+                // Where the name is all of a string, it stands for the value itself.
+                result = result.replace(&format!("\"${{{name}}}\""), &value.to_string());
+                result = result.replace(&format!("${{{name}}}"), &plain);
+            }
+        }
+    }
+    result
+}
+
 /// A text in which kept values are put in place; a text that is nothing but one stands for the value itself.
 fn fill(text: &str, kept: &Kept) -> Result<Value, String> {
     let lookup = |name: &str| {
@@ -269,6 +290,19 @@ mod tests {
             ("url".to_owned(), json!("u")),
         ]);
         assert_eq!(filled(&json!("a ${each} b"), &kept), Ok(json!("a <${each}> b")));
+    }
+
+    #[test]
+    fn what_was_wanted_is_told_with_its_values() {
+        let kept = Kept::from([
+            ("each".to_owned(), json!([1.5, "a"])),
+            ("id".to_owned(), json!(7)),
+            ("session_token".to_owned(), json!("secret")),
+            ("long".to_owned(), json!("x".repeat(SPELLED + 1))),
+        ]);
+        let words = r#"read until {"id":"${id}","payload":"${each}"} <above ${id}> ${long} ${session_token}"#;
+        let told = r#"read until {"id":7,"payload":[1.5,"a"]} <above 7> ${long} ${session_token}"#;
+        assert_eq!(spelled(words, &kept), told);
     }
 
     #[test]

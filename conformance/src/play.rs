@@ -170,7 +170,7 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
     for (index, step) in case.steps.iter().enumerate() {
         let done = timeout_at(deadline, play.step(step)).await;
         if let Err(broken) = done.unwrap_or_else(|_| Err(play.endless(longest))) {
-            ended = Some((index + 1, words(step), broken));
+            ended = Some((index + 1, pattern::spelled(&words(step), &play.kept), play.unheard(broken)));
             break;
         }
     }
@@ -186,15 +186,16 @@ pub async fn play(case: &Case, peer: Peer, settings: &Kept) -> Played {
             _ => link.cut().await,
         }
     }
+    let kept = play.kept;
     let took = u64::try_from(play.log.elapsed().as_millis()).unwrap_or(u64::MAX);
     let lines = play.log.into_lines();
     let mut played = Played { lines, took, ..Played::default() };
     if let Some((step, doing, broken)) = ended {
         played.step = Some(step);
-        played.doing = Some(doing);
+        played.doing = Some(redacted(doing));
         match broken {
             Broken::Failed { expected, actual, nearest } => {
-                played.expected = Some(redacted(expected));
+                played.expected = Some(redacted(pattern::spelled(&expected, &kept)));
                 played.actual = Some(redacted(actual));
                 played.nearest = nearest.map(redacted);
             }

@@ -54,8 +54,8 @@ async fn cases_of_core_ask_for_nothing_beyond_it() {
     assert!(judged.iter().filter(|one| one.verdict == Verdict::Pass).count() > 250);
 }
 
-/// A client that takes every order and never connects.
-async fn idle_client() -> Testee {
+/// A client that never connects. It takes every order, or says that it does not know it.
+async fn idle_client(knows: bool) -> Testee {
     let (orders, mut waiting) = mpsc::unbounded_channel::<String>();
     let (reports, lines) = mpsc::unbounded_channel();
     // It takes every option, so that no case waits for a timer of the specification's.
@@ -69,6 +69,9 @@ async fn idle_client() -> Testee {
             let order: Value = serde_json::from_str(&order).expect("an order");
             if order["op"] == "sync" {
                 let _ = reports.send(json!({ "run": order["run"], "on": "synced" }).to_string());
+            } else if !knows {
+                let why = format!("no {} yet", order["op"].as_str().unwrap_or_default());
+                let _ = reports.send(json!({ "run": order["run"], "on": "trouble", "why": why }).to_string());
             }
         }
     });
@@ -77,7 +80,7 @@ async fn idle_client() -> Testee {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_case_passes_with_a_client_that_does_nothing() {
-    let testee = idle_client().await;
+    let testee = idle_client(true).await;
     let levels = testee.hello.levels().expect("levels");
     let judged = judged(testee, levels, Duration::from_millis(200)).await;
     let passed: Vec<&str> =
@@ -85,6 +88,20 @@ async fn no_case_passes_with_a_client_that_does_nothing() {
     assert_eq!(passed, [""; 0]);
     let not_run = judged.iter().filter(|one| one.verdict == Verdict::NotRun);
     assert_eq!(problems(not_run), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_testee_does_not_know_yet_is_no_failure_of_the_client() {
+    let testee = idle_client(false).await;
+    let levels = testee.hello.levels().expect("levels");
+    let judged = judged(testee, levels, Duration::from_millis(200)).await;
+    let played: Vec<&Judged> = judged.iter().filter(|one| one.verdict != Verdict::Unsupported).collect();
+    assert!(played.len() > 300, "{}", played.len());
+    for one in played {
+        assert_eq!(one.verdict, Verdict::NotRun, "{}", text::problem(one));
+        let reason = one.reason.as_deref().unwrap_or_default();
+        assert!(reason.starts_with("the testee cannot: no ") && reason.ends_with(" yet"), "{reason}");
+    }
 }
 
 #[cfg(unix)]

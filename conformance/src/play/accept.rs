@@ -42,7 +42,11 @@ impl Play {
         let riding = upgrade.hello().map(str::to_owned);
         let bearer = upgrade.bearer.clone();
         self.script.open();
-        self.note(Origin::Peer, &format!("(upgrade{})", if riding.is_some() { " with hello" } else { "" }));
+        self.note(Origin::Peer, if riding.is_some() { "(upgrade, with this hello)" } else { "(upgrade)" });
+        let riding = riding.map(|entry| (URL_SAFE_NO_PAD.decode(&entry), entry));
+        if let Some((Ok(hello), _)) = &riding {
+            self.note(Origin::Peer, &String::from_utf8_lossy(hello));
+        }
         if let Some(offers) = &accept.existing {
             return self.accept_existing(accept, offers, upgrade).await;
         }
@@ -62,7 +66,7 @@ impl Play {
             self.ended = Some(Instant::now());
             return self.placed(accept, if riding.is_some() { "upgrade" } else { "frame" });
         }
-        let entry = riding.as_ref().map(|entry| format!("{HELLO_PREFIX}{entry}"));
+        let entry = riding.as_ref().map(|(_, entry)| format!("{HELLO_PREFIX}{entry}"));
         let protocol = match accept.protocol.as_deref() {
             None => Some(SUBPROTOCOL.to_owned()),
             Some("none") => None,
@@ -77,18 +81,16 @@ impl Play {
         );
         self.links.insert(self.current.clone(), link);
         let (place, hello) = match riding {
-            Some(riding) => {
+            Some((decoded, _)) => {
                 let length = entry.map_or(0, |entry| entry.len());
                 if length > HELLO_ENTRY_BYTES {
                     let expected = format!("an entry of {HELLO_ENTRY_BYTES} bytes at most");
                     return Err(Broken::failed(expected, format!("{length} bytes")));
                 }
-                let bytes = URL_SAFE_NO_PAD
-                    .decode(&riding)
+                let bytes = decoded
                     .map_err(|error| Broken::failed("a hello in base64url without padding", error.to_string()))?;
                 let hello: Value = serde_json::from_slice(&bytes)
                     .map_err(|error| Broken::failed("a hello in JSON", error.to_string()))?;
-                self.note(Origin::Peer, &hello.to_string());
                 self.kept.insert("text".to_owned(), Value::from(String::from_utf8_lossy(&bytes)));
                 ("upgrade", hello)
             }

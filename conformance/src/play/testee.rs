@@ -84,6 +84,24 @@ impl Play {
         }
     }
 
+    /// What the testee has reported while the case waited for something else, and whether that explains how it ended: what
+    /// the testee cannot do is no failure of the client.
+    pub(super) fn unheard(&mut self, broken: Broken) -> Broken {
+        let Peer::Client(run) = &mut self.peer else { return broken };
+        let reports: Vec<Value> = std::iter::from_fn(|| run.reports.try_recv().ok()).collect();
+        if reports.is_empty() {
+            return broken;
+        }
+        self.note(Origin::Suite, "(reported before that, and not waited for)");
+        for report in &reports {
+            self.note(Origin::Report, &report.to_string());
+        }
+        match reports.iter().find(|report| report["on"] == "trouble") {
+            Some(report) => cannot(report),
+            None => broken,
+        }
+    }
+
     async fn report(&mut self, awaited: &str) -> Result<Value, Broken> {
         match self.unread.pop_front() {
             Some(report) => Ok(report),
@@ -107,10 +125,16 @@ impl Play {
         };
         self.note(Origin::Report, &report.to_string());
         if report["on"] == "trouble" {
-            return Err(Broken::Impossible(format!("the testee cannot: {}", report["why"])));
+            return Err(cannot(&report));
         }
         Ok(report)
     }
+}
+
+/// The testee has reported trouble.
+fn cannot(report: &Value) -> Broken {
+    let why = report["why"].as_str().map_or_else(|| report["why"].to_string(), str::to_owned);
+    Broken::Impossible(format!("the testee cannot: {why}"))
 }
 
 fn not_a_client(step: &str) -> Broken {

@@ -51,11 +51,12 @@ impl Play {
         }
         let request = Request { url, path: connect.path.clone(), protocols, headers };
         let dialled = timeout(self.patience, dial(&request)).await;
-        let riding = if place == "upgrade" { " with hello" } else { "" };
         let path = connect.path.as_deref().map(|path| format!(" {path}")).unwrap_or_default();
-        self.note(Origin::Suite, &format!("(upgrade{path}{riding})"));
         if place == "upgrade" {
+            self.note(Origin::Suite, &format!("(upgrade{path}, with this hello)"));
             self.note(Origin::Suite, &hello);
+        } else {
+            self.note(Origin::Suite, &format!("(upgrade{path})"));
         }
         match dialled {
             Err(_) => return Err(Broken::failed("an answer to the upgrade", "none in time")),
