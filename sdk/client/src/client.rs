@@ -22,7 +22,8 @@ use std::time::Duration;
 
 /// A connection to a server, through as many sockets as it takes. [`connect`](crate::connect) makes one.
 ///
-/// Clones share it. When the last one is dropped, and every answer with it, the session is ended.
+/// Clones share it. When the last one is dropped, and with it every answer, stream, subscription and reader of questions, the
+/// session is ended.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) link: Link,

@@ -23,6 +23,9 @@
 //! and in a page; in a page, futures are not `Send`. The rules are in the specification, `PROTOCOL.md`, whose clauses
 //! the documentation names.
 //!
+//! Beside answers that come in parts there are streams that go out in parts ([`Client::open_stream`]), questions that the
+//! server asks ([`Client::questions`]), and topics ([`Client::subscribe`]). All of them go on across reconnects.
+//!
 //! A server that does not speak this protocol is used through [`existing`].
 
 #![forbid(unsafe_code)]

@@ -66,7 +66,28 @@ impl<T> ClientStream<T> {
         &mut self.answer
     }
 
-    /// The two directions, for two tasks.
+    /// The two directions, for two tasks, or for two futures of one:
+    ///
+    /// ```no_run
+    /// use futures::StreamExt;
+    /// use readywire::{Bytes, Client, SendError};
+    ///
+    /// async fn dictate(client: &Client, sound: Vec<Vec<u8>>) -> Result<(), SendError> {
+    ///     let (mut writer, mut words) = client.open_stream::<String>("transcribe", &"en").split();
+    ///     let writing = async move {
+    ///         for chunk in sound {
+    ///             writer.write(Bytes::from(chunk)).await?;
+    ///         }
+    ///         writer.end().await
+    ///     };
+    ///     let reading = async {
+    ///         while let Some(Ok(word)) = words.next().await {
+    ///             println!("{}", word.payload); // while the rest is still on its way
+    ///         }
+    ///     };
+    ///     futures::join!(writing, reading).0
+    /// }
+    /// ```
     pub fn split(self) -> (StreamWriter, Answer<T>) {
         (self.writer, self.answer)
     }

@@ -56,7 +56,7 @@ struct Near {
     handles: u64,
     /// The handles of sends, by id.
     sent: Vec<(u64, u64)>,
-    /// The names of questions, by offset.
+    /// The names of the questions that are open, by offset.
     asked: Vec<(u64, u64)>,
 }
 
@@ -105,6 +105,7 @@ impl Near {
             match event {
                 ClientEvent::InFlight { handle, id } => self.sent.push((id, handle)),
                 ClientEvent::Question { question, offset, .. } => self.asked.push((offset, question)),
+                ClientEvent::Withdrawn { question } => self.asked.retain(|(_, open)| *open != question),
                 ClientEvent::Closed(end) => panic!("the client stopped: {end:?}"),
                 _ => {}
             }
@@ -133,7 +134,9 @@ impl Near {
             (Some(of), _) if end => self.client.end_stream(now, handle, named(&self.sent, of)),
             (Some(of), _) => self.client.write_part(now, handle, named(&self.sent, of), payload),
             (None, Some(re)) => {
-                self.client.answer(now, handle, named(&self.asked, re), error.map_or(Ok(payload), Err));
+                let question = named(&self.asked, re);
+                self.asked.retain(|(_, open)| *open != question);
+                self.client.answer(now, handle, question, error.map_or(Ok(payload), Err));
             }
             (None, None) => {
                 let options = SendOptions { answer, key, topic, stream, ..SendOptions::default() };
@@ -381,6 +384,7 @@ fn replay(title: &str) {
     let (near, mut far) = (near.expect("a client"), far.expect("a server"));
     assert_eq!(near.written, [""; 0], "{title}: the client wrote more than the transcript has");
     assert_eq!(near.answered, None, "{title}: the client closes nothing by itself");
+    assert_eq!(near.asked, [], "{title}: every question is answered or withdrawn");
     assert!(near.client.state().is_ready(), "{title}: ends ready");
     far.settle();
     assert_eq!(far.core.poll_transmit(), None, "{title}: the server wrote more than the transcript has");
