@@ -313,7 +313,9 @@ impl<S: EventSink> Engine<S> {
                 #[cfg(feature = "questions")]
                 Input::Answer { handle, question, answer } => self.core.answer(now, handle, question, answer),
                 Input::Subscribe { handle, topic, from } => self.core.subscribe(handle, &topic, from),
-                Input::History { handle, topic, limit, before } => self.core.history(handle, &topic, limit, before),
+                Input::History { handle, topic, limit, before } => {
+                    self.core.history(now, handle, &topic, limit, before)
+                }
                 Input::Cancel { handle } => self.core.cancel(now, handle),
                 Input::Abandon { handle } => self.core.abandon(now, handle),
                 Input::Close { deadline } => self.core.close(now, deadline),

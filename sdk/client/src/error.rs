@@ -256,7 +256,7 @@ pub enum HistoryError {
     /// The server refused it, or the client knows that it would.
     Refused {
         /// For a program: the server's code, such as `forbidden` or `binary_not_agreed`, or `too_many`, `invalid_topic`,
-        /// `invalid_limit`, `unsupported`, `subject_changed` or `closed`.
+        /// `invalid_limit`, `unsupported`, `subject_changed`, `timeout` or `closed`.
         code: String,
         /// Whether asking again may help.
         retry: bool,

@@ -21,8 +21,8 @@ impl Default for Limits {
 /// The methods by which options with a field `limits` let them be chosen.
 macro_rules! limits {
     () => {
-        /// What may wait for the server to be ready: messages, bytes of payload, and age (clause `queue.bounds`). By
-        /// default 256, 1 MiB and 30 s.
+        /// What may wait for the server to be ready: messages, bytes of payload, and age (clause `queue.bounds`). A page of
+        /// what a topic has had is waited for as long (clause `history.timeout`). By default 256, 1 MiB and 30 s.
         pub fn queue(mut self, messages: u64, bytes: u64, max_age: Duration) -> Self {
             self.limits.config.queue = readywire_protocol::config::Window { messages, bytes };
             self.limits.config.queue_age = max_age;

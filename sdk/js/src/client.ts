@@ -161,7 +161,7 @@ export class Client<M extends EventMapOf<M> = EventMap> extends BaseClient<
   /**
    * Asks for a page of what a topic has had: the newest publications that are kept, or the newest below `options.before`.
    * It needs no subscription, and comes once and whole, through as many connections as it takes; `older()` of a page goes on
-   * from there. Rejects with a `HistoryError` if it is refused.
+   * from there. Rejects with a `HistoryError` if it is refused, or has not come within `queue.maxAgeMs` (`timeout`).
    */
   history<K extends ReceiveEvent<M> = ReceiveEvent<M>>(
     topic: string,

@@ -355,7 +355,7 @@ export interface BaseOptions {
   signal?: AbortSignal;
   /** As the event of the same name, but in place before anything can happen. */
   onclose?: (info: CloseInfo) => void;
-  /** What may wait for the server to be ready. Default: 256 messages, 1 MiB, 30 s. */
+  /** What may wait for the server to be ready; `history` waits as long for its page. Default: 256 messages, 1 MiB, 30 s. */
   queue?: { messages?: number; bytes?: number; maxAgeMs?: number };
   /** How long to wait between attempts, at random below a bound that doubles. */
   backoff?: { firstMs?: number; baseMs?: number; capMs?: number };

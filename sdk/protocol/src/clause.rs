@@ -314,6 +314,8 @@ clauses! {
         "Pages are asked for after ready, by increasing numbers, up to 256 publications in each and 16 at a time."
     HistoryAgain "history.again" Must Client Topics
         "A page that was not answered is asked for again on the next connection, and comes once and whole."
+    HistoryTimeout "history.timeout" Must Client Topics
+        "A page that has not come in time is not waited for any longer."
     StreamOf "stream.of" Must Client Streams
         "A part names a stream that was opened before in this session, and none comes behind its `end`."
     StreamOrder "stream.order" Must Server Streams

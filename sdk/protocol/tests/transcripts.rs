@@ -157,7 +157,7 @@ impl Near {
                 ClientFrame::History(HistoryRequest { topic, limit, before, epoch, .. }) => {
                     self.handles += 1;
                     let before = before.map(|offset| Position { offset, epoch });
-                    self.client.history(self.handles, &topic, limit, before);
+                    self.client.history(self.now, self.handles, &topic, limit, before);
                 }
                 ClientFrame::Cancel { re } => self.client.cancel(self.now, named(&self.sent, re)),
                 _ => {}

@@ -135,8 +135,8 @@ impl Machine {
         with!(self, client => client.subscribe(handle, topic, from), _ => {});
     }
 
-    pub(super) fn history(&mut self, handle: u64, topic: &str, limit: u64, before: Option<Position>) {
-        with!(self, client => client.history(handle, topic, limit, before), _ => {});
+    pub(super) fn history(&mut self, now: Instant, handle: u64, topic: &str, limit: u64, before: Option<Position>) {
+        with!(self, client => client.history(now, handle, topic, limit, before), _ => {});
     }
 
     pub(super) fn cancel(&mut self, now: Instant, handle: u64) {

@@ -327,6 +327,9 @@ impl Client {
             let outcome = entry.refusal.clone().map_or(Outcome::Expired, Outcome::Refused);
             self.settle_unwritten(&entry, "session_lost", outcome);
         }
+        while let Some((handle, _)) = self.page_due().filter(|(_, at)| *at <= now) {
+            self.forget_page(handle, "timeout", true);
+        }
         if due(self.inbox.deadline) {
             self.tell_taken();
         }
@@ -377,6 +380,7 @@ impl Client {
         let mut earliest_of_all = self.outbox.next_due();
         for deadline in [
             self.current.deadline(),
+            self.page_due().map(|(_, at)| at),
             self.next.as_ref().and_then(|next| next.deadline()),
             self.refresh_deadline(),
             self.handover_at,

@@ -31,7 +31,7 @@ fn again(near: &mut Near) {
 
 fn ask(near: &mut Near, handle: u64, limit: u64, before: Option<u64>) {
     let before = before.map(|offset| Position { offset, epoch: Some("e".to_owned()) });
-    near.client.history(handle, "t", limit, before);
+    near.client.history(near.now, handle, "t", limit, before);
     near.settle();
 }
 
@@ -116,7 +116,7 @@ fn a_refusal_is_told_with_its_code() {
 fn what_need_not_be_asked_is_refused_at_once() {
     let mut near = ready();
     for (handle, topic, limit) in [(1, "", 1), (2, &"x".repeat(257), 1), (3, "t", 0), (4, "t", 257)] {
-        near.client.history(handle, topic, limit, None);
+        near.client.history(near.now, handle, topic, limit, None);
     }
     near.settle();
     for handle in 5..=21 {
@@ -185,7 +185,7 @@ fn every_wait_ends_with_the_client() {
     let mut near = ready();
     ask(&mut near, 1, 3, None);
     near.client.close(near.now, milliseconds(0));
-    near.client.history(2, "t", 3, None);
+    near.client.history(near.now, 2, "t", 3, None);
     let mut events: Vec<_> = std::iter::from_fn(|| near.client.poll_event()).collect();
     near.events.append(&mut events);
     assert_eq!(told(&mut near), ["1 has none closed false", "2 has none closed false"]);
@@ -246,4 +246,38 @@ fn a_publication_of_a_page_is_none_of_a_subscription() {
     near.forget();
     near.hears(&publication(7, 3));
     assert_eq!((told(&mut near), near.closed.clone()), (vec![], None));
+}
+
+#[test]
+fn nobody_waits_for_a_page_for_ever() {
+    let mut near = ready();
+    ask(&mut near, 1, 3, None);
+    near.pass(seconds(20));
+    ask(&mut near, 2, 3, None);
+    near.hears(&publication(1, 7));
+    near.forget();
+    near.pass(seconds(9));
+    assert_eq!(told(&mut near), [""; 0]);
+    near.pass(seconds(1));
+    assert_eq!(told(&mut near), ["1 has none timeout true"]);
+    near.hears(&publication(1, 8));
+    near.hears(&page(1, false));
+    assert_eq!((told(&mut near), near.closed.clone()), (vec![], None), "it comes too late");
+    near.hears(&page(2, false));
+    assert_eq!(told(&mut near), ["2 has [] of 9 in e false"]);
+    near.pass(seconds(60));
+    assert_eq!(told(&mut near), [""; 0]);
+}
+
+#[test]
+fn a_page_that_could_not_be_asked_for_in_time_is_not_asked_for() {
+    let mut near = ready();
+    near.breaks_off();
+    ask(&mut near, 1, 3, None);
+    near.pass(seconds(30));
+    assert_eq!(told(&mut near), ["1 has none timeout true"]);
+    near.go_on();
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::with(levels));
+    assert!(!near.writes().iter().any(|frame| matches!(frame, ClientFrame::History { .. })));
 }

@@ -23,6 +23,8 @@ struct OpenRequest {
     topic: String,
     limit: u64,
     before: Option<Position>,
+    /// When nobody waits for it any longer.
+    expires: Instant,
     /// Its number on this connection, once it is written.
     number: Option<u64>,
     /// What has come of the page.
@@ -33,8 +35,8 @@ struct OpenRequest {
 impl Client {
     /// Asks for a page of what a topic has had: at most `limit` publications, the newest below `before`, or the newest of
     /// all. It comes as [`ClientEvent::Page`] or [`ClientEvent::PageRefused`] under `handle`, which the caller chooses as
-    /// for [`Client::send`]; [`Client::cancel`] gives it up.
-    pub fn history(&mut self, handle: u64, topic: &str, limit: u64, before: Option<Position>) {
+    /// for [`Client::send`]; [`Client::cancel`] gives it up, and so does this client by itself after `queue_age`.
+    pub fn history(&mut self, now: Instant, handle: u64, topic: &str, limit: u64, before: Option<Position>) {
         let (code, retry) = if !TOPICS {
             ("unsupported", false)
         } else if self.current.phase == Phase::Ended || self.closing.is_some() {
@@ -51,6 +53,7 @@ impl Client {
                 topic: topic.to_owned(),
                 limit,
                 before,
+                expires: now + self.config.queue_age,
                 number: None,
                 publications: Vec::new(),
                 bytes: 0,
@@ -60,8 +63,14 @@ impl Client {
         self.no_page(handle, code, retry);
     }
 
+    /// Who has waited for a page longest, and until when (clause `history.timeout`).
+    pub(super) fn page_due(&self) -> Option<(u64, Instant)> {
+        // All wait equally long, so that they stand in that order.
+        self.history.requests.iter().find_map(|request| Some((request.handle?, request.expires))).filter(|_| TOPICS)
+    }
+
     /// Waits for a page no longer; true if anybody did under this handle.
-    pub(super) fn forget_page(&mut self, handle: u64) -> bool {
+    pub(super) fn forget_page(&mut self, handle: u64, code: &str, retry: bool) -> bool {
         let requests = &mut self.history.requests;
         let Some(index) = requests.iter().position(|request| request.handle == Some(handle)) else { return false };
         let request = &mut requests[index];
@@ -70,7 +79,7 @@ impl Client {
         if request.number.is_none() {
             requests.remove(index);
         }
-        self.no_page(handle, "", false);
+        self.no_page(handle, code, retry);
         true
     }
 

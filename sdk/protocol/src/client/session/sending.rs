@@ -55,7 +55,7 @@ impl Client {
     /// Stops an answer or a subscription, or gives a page up. An answer that was not asked for yet is withdrawn; one that was
     /// ends with the server's own `end`. A subscription ends at once, and so does the wait for a page.
     pub fn cancel(&mut self, now: Instant, handle: u64) {
-        if TOPICS && (self.unsubscribe(handle) || self.forget_page(handle)) {
+        if TOPICS && (self.unsubscribe(handle) || self.forget_page(handle, "", false)) {
             return;
         }
         if self.outbox.waiting.iter().any(|entry| entry.handle == handle) {
