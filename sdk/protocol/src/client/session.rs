@@ -327,14 +327,14 @@ impl Client {
             let outcome = entry.refusal.clone().map_or(Outcome::Expired, Outcome::Refused);
             self.settle_unwritten(&entry, "session_lost", outcome);
         }
-        while let Some((handle, _)) = self.page_due().filter(|(_, at)| *at <= now) {
-            self.forget_page(handle, "timeout", true);
-        }
         if due(self.inbox.deadline) {
             self.tell_taken();
         }
         if due(self.topics.deadline) {
             self.tell_topics(None);
+        }
+        while let Some((handle, _)) = self.page_due().filter(|(_, at)| *at <= now) {
+            self.forget_page(handle, "timeout", true);
         }
         let next = self.next.as_ref().map(|next| next.number);
         for number in [Some(self.current.number), next].into_iter().flatten() {
@@ -380,13 +380,13 @@ impl Client {
         let mut earliest_of_all = self.outbox.next_due();
         for deadline in [
             self.current.deadline(),
-            self.page_due().map(|(_, at)| at),
             self.next.as_ref().and_then(|next| next.deadline()),
             self.refresh_deadline(),
             self.handover_at,
             self.former.as_ref().and_then(|former| former.deadline()),
             self.inbox.deadline,
             self.topics.deadline,
+            self.page_due().map(|(_, at)| at),
             self.progress_deadline,
             self.closing,
         ] {

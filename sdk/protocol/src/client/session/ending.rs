@@ -166,6 +166,7 @@ impl Client {
             let refusal = entry.refusal.clone().unwrap_or_else(|| refusal.clone());
             self.settle_unwritten(&entry, "closed", Outcome::Refused(refusal));
         }
+        self.forget_given_up(0, u64::MAX);
         for answer in std::mem::take(&mut self.answers) {
             self.events.push(former::over(answer.handle, "closed", "the client was closed before the answer ended"));
         }

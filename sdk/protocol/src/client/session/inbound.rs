@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Of an answer that nobody waits for, and that the server has still to end.
+const GIVEN_UP: u64 = u64::MAX - 1;
+
 impl Client {
     pub(super) fn application(&mut self, now: Instant, frame: ServerFrame) -> Result<(), PeerMisbehaved> {
         match frame {
@@ -86,9 +89,11 @@ impl Client {
             self.events.push(ClientEvent::Settled { handle, outcome: Outcome::Acknowledged { id: re } });
         }
         if end {
-            self.forget_answer(handle);
+            self.answers.retain(|answer| answer.id != re);
         }
-        self.events.push(ClientEvent::Answer(AnswerPart { handle, offset, event, payload, end, error }));
+        if handle != GIVEN_UP {
+            self.events.push(ClientEvent::Answer(AnswerPart { handle, offset, event, payload, end, error }));
+        }
         Ok(())
     }
 
@@ -113,6 +118,7 @@ impl Client {
     }
 
     pub(super) fn refused(&mut self, now: Instant, refusal: Refusal) {
+        self.forget_given_up(refusal.id, refusal.id);
         if let Some(entry) = self.outbox.take_written(refusal.id) {
             self.progress_deadline = None;
             self.declined(now, entry, refusal);
@@ -157,6 +163,37 @@ impl Client {
                 entry.held = None;
             }
         }
+    }
+
+    /// Asks the server to stop an answer, unless that was done before (clause `cancel.idempotent`).
+    pub(super) fn stop_answer(&mut self, handle: u64) {
+        let Some(answer) = self.answers.iter_mut().find(|answer| answer.handle == handle && !answer.cancelled) else {
+            return;
+        };
+        answer.cancelled = true;
+        let re = answer.id;
+        // What is written again brings its cancel behind it.
+        let again = self.outbox.written.iter().any(|entry| entry.handle == handle && !entry.on_wire);
+        if let Some(mut ready) = self.current.ready().filter(|ready| ready.answers && re > 0 && !again) {
+            ready.write(&ClientFrame::Cancel { re });
+        }
+    }
+
+    /// The application has given this send up, which was written: the server may work on its answer, and is to stop.
+    pub(super) fn give_answer_up(&mut self, entry: &Entry) {
+        // What a connection that is ready has not, nobody has taken.
+        if self.current.ready().is_some() && !entry.on_wire {
+            return;
+        }
+        self.stop_answer(entry.handle);
+        if let Some(answer) = self.answers.iter_mut().find(|answer| answer.handle == entry.handle && answer.id > 0) {
+            answer.handle = GIVEN_UP;
+        }
+    }
+
+    /// No answer comes to sends with these ids that were given up.
+    pub(super) fn forget_given_up(&mut self, from: u64, to: u64) {
+        self.answers.retain(|answer| answer.handle != GIVEN_UP || answer.id < from || answer.id > to);
     }
 
     pub(super) fn forget_answer(&mut self, handle: u64) {

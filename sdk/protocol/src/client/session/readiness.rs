@@ -77,6 +77,8 @@ impl Client {
 
     /// The former session goes on: what is decided is settled, the rest is written again.
     fn resume(&mut self, now: Instant, ready: &Ready) {
+        // What the server has not received was never taken, and is not written any more.
+        self.forget_given_up(ready.received + 1, u64::MAX);
         // Refusals first: only then does `received` settle the rest (clause `session.resumed`).
         for refusal in &ready.refused {
             self.refused(now, refusal.clone());
@@ -103,6 +105,7 @@ impl Client {
     /// A new session, or none: answers end, what was written and not decided is unknown, what was not keeps its place.
     pub(super) fn start_over(&mut self, grant: Option<&SessionGrant>) {
         let stranger = self.is_stranger(grant);
+        self.forget_given_up(0, u64::MAX);
         self.lose_streams();
         self.lose_questions();
         // A server without sessions knows no keys, either (clause `send.key`).

@@ -62,19 +62,12 @@ impl Client {
             self.abandon(now, handle);
             return;
         }
-        let Some(answer) = self.answers.iter_mut().find(|answer| answer.handle == handle) else { return };
-        if answer.cancelled {
-            return;
-        }
-        answer.cancelled = true;
-        let re = answer.id;
-        if let Some(mut ready) = self.current.ready().filter(|ready| ready.answers && re > 0) {
-            ready.write(&ClientFrame::Cancel { re });
-        }
+        self.stop_answer(handle);
         self.tend_streams();
     }
 
-    /// Gives a send up: withdrawn if it was never written, unknown if it was (clause `send.one_outcome`).
+    /// Gives a send up: withdrawn if it was never written, unknown if it was (clause `send.one_outcome`). Its answer is
+    /// stopped, and nothing of that is told.
     pub fn abandon(&mut self, now: Instant, handle: u64) {
         if let Some(index) = self.outbox.waiting.iter().position(|entry| entry.handle == handle) {
             let refusal = Rejection::local("withdrawn", "withdrawn before it was written", false);
@@ -82,6 +75,7 @@ impl Client {
                 self.settle_unwritten(&entry, "given_up", Outcome::Refused(refusal));
             }
         } else if let Some(entry) = self.outbox.give_up(handle).or_else(|| self.give_up_former(handle)) {
+            self.give_answer_up(&entry);
             self.settle(&entry, Outcome::Unknown { code: "given_up" });
         }
         self.flush(now);

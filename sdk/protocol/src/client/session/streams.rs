@@ -302,14 +302,7 @@ impl Client {
             }
             return;
         }
-        let Some(answer) = self.answers.iter_mut().find(|answer| answer.handle == stream) else { return };
-        let re = answer.id;
-        let before = std::mem::replace(&mut answer.cancelled, true);
-        // What is written again brings its cancel behind it.
-        let again = self.outbox.written.iter().any(|entry| entry.handle == stream && !entry.on_wire);
-        if let Some(mut ready) = self.current.ready().filter(|ready| ready.answers && re > 0 && !before && !again) {
-            ready.write(&ClientFrame::Cancel { re });
-        }
+        self.stop_answer(stream);
     }
 
     /// Whether what was written behind this send, which opens a stream, finds room to wait with it.

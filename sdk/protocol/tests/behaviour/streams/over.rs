@@ -4,8 +4,12 @@ use super::{STREAM, end, levels, open, read, ready, streaming, told, write, writ
 use crate::frames;
 use crate::near::{Near, seconds};
 use readywire_protocol::client::SendOptions;
-use readywire_protocol::frame::ServerFrame;
+use readywire_protocol::frame::{Refusal, ServerFrame};
 use readywire_protocol::stage::Stage;
+
+fn resumed(received: u64) -> ServerFrame {
+    frames::resumed_with(received, levels)
+}
 
 fn cancel(near: &mut Near) {
     near.client.cancel(near.now, STREAM);
@@ -128,4 +132,74 @@ fn closing_ends_it() {
     near.hears(&frames::ack(3));
     let told = told(&mut near);
     assert!(told.contains(&"13 refused stream_over".to_owned()) && told.contains(&"1 over".to_owned()), "{told:?}");
+}
+
+/// Whoever reads at the server would wait for parts for ever.
+#[test]
+fn a_stream_whose_opening_send_is_given_up_is_stopped() {
+    let mut near = ready();
+    open(&mut near, SendOptions::default());
+    write(&mut near, 11);
+    near.forget();
+    near.client.abandon(near.now, STREAM);
+    near.settle();
+    write(&mut near, 12);
+    assert_eq!(told(&mut near), ["1 unknown given_up", "1 over", "12 refused stream_over"]);
+    assert_eq!(wrote(&mut near), ["cancel 1"]);
+    near.hears(&frames::ack(2));
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.forget();
+    near.hears(&resumed(2));
+    assert_eq!(wrote(&mut near), ["cancel 1"], "the one before may be lost");
+    near.hears(&frames::failed_part(1, 1, "cancelled"));
+    assert_eq!(told(&mut near), [""; 0], "nothing is told of it");
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.forget();
+    near.hears(&resumed(2));
+    assert_eq!(wrote(&mut near), [""; 0], "it has ended");
+}
+
+/// Whether it was taken is not known while there is no connection: what was is stopped, and what was not never will be.
+#[test]
+fn a_stream_that_is_given_up_while_away_is_stopped_if_it_was_taken() {
+    for received in [0, 1] {
+        let mut near = ready();
+        open(&mut near, SendOptions::default());
+        near.breaks_off();
+        near.client.abandon(near.now, STREAM);
+        near.settle();
+        near.again();
+        near.reach(Stage::ServicesReady);
+        near.forget();
+        near.hears(&resumed(received));
+        assert_eq!(wrote(&mut near), &["cancel 1"][..received as usize]);
+        near.send(2, SendOptions::default());
+        near.hears(&frames::ack(2));
+        near.breaks_off();
+        near.again();
+        near.reach(Stage::ServicesReady);
+        near.forget();
+        near.hears(&resumed(2));
+        assert_eq!(wrote(&mut near), &["cancel 1"][..received as usize], "of {received} received");
+    }
+}
+
+#[test]
+fn a_stream_that_is_given_up_and_refused_is_no_more() {
+    let mut near = ready();
+    open(&mut near, SendOptions::default());
+    near.client.abandon(near.now, STREAM);
+    near.settle();
+    near.hears(&ServerFrame::Nack(Refusal::new(1, "no")));
+    near.hears(&frames::ack(1));
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.forget();
+    near.hears(&resumed(1));
+    assert_eq!((wrote(&mut near), told(&mut near)), (vec![], vec![]));
 }
