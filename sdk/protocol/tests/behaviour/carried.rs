@@ -192,3 +192,33 @@ fn what_was_stored_may_be_anything() {
         assert_eq!(Carried::parse(damaged), None, "{damaged}");
     }
 }
+
+/// Ids that were set aside and never written are settled, but no server has received them.
+#[test]
+fn a_page_that_sent_nothing_can_be_left_as_well() {
+    let mut near = carrying();
+    near.send(1, SendOptions::default());
+    near.hears(&frames::ack(1));
+    let mut carried = stored(&near).expect("a session to store");
+    for _ in 0..3 {
+        near = next(carried, 0);
+        near.hears(&frames::resumed(1));
+        assert_eq!((near.state().is_ready(), near.closed.clone()), (true, None));
+        carried = stored(&near).expect("a session to store");
+    }
+}
+
+/// The hello named a place in the inbox of the session that is lost: the new one has an inbox of its own.
+#[test]
+fn a_session_in_the_place_of_a_lost_one_begins_with_an_empty_inbox() {
+    let mut near = carrying();
+    near.hears(&ServerFrame::Message(frames::message(1, "1")));
+    near.pass(milliseconds(50));
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::started_over());
+    let carried = stored(&near).expect("a session to store");
+    let resume = next(carried, 0).hello().resume.expect("a session to resume");
+    assert_eq!((resume.session.as_str(), resume.inbox), ("s-new", 0));
+}

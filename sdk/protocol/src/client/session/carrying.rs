@@ -57,7 +57,9 @@ impl Client {
         if carried.as_ref() == before {
             return;
         }
-        self.carried = carried.map(|carried| Carried { settled: self.outbox.settled().min(carried.ids), ..carried });
+        // What was only set aside is settled, and no server has ever received it.
+        let settled = self.outbox.settled().min(self.outbox.highest_acknowledged);
+        self.carried = carried.map(|carried| Carried { settled, ..carried });
         self.events.push(ClientEvent::Carried(self.carried.clone()));
     }
 }

@@ -132,6 +132,8 @@ impl Client {
         self.outbox.highest_acknowledged = 0;
         self.outbox.highest_written = 0;
         self.inbox = Inbox::default();
+        // What the hello told was of the session before.
+        self.current.inbox = None;
     }
 
     /// What was written in a session that is lost: what has a key goes again, in front; of the rest nobody can tell.
