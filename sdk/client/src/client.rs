@@ -38,6 +38,20 @@ pub(crate) struct Link {
     pub(crate) handles: Arc<AtomicU64>,
 }
 
+/// A link, and where what is given to it waits for the run loop.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) link: Link,
+    pub(crate) inputs: mpsc::UnboundedReceiver<Input<Request>>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        let (sender, inputs) = mpsc::unbounded();
+        Self { link: Link { inputs: sender, handles: Arc::new(AtomicU64::new(1)) }, inputs }
+    }
+}
+
 impl Link {
     /// False if the run loop has ended.
     pub(crate) fn give(&self, input: Input<Request>) -> bool {
@@ -195,12 +209,10 @@ impl Client {
     }
 
     /// The questions of this event that the server asks from now on, for this application to answer. One reader for each
-    /// event: another takes its place. What nobody reads the server is told, as `unhandled`: so begin before the first send
-    /// that may make a handler ask.
+    /// event: another takes its place. What nobody reads the server is told, as `unhandled`, and it may ask as soon as it is
+    /// ready: [`Options::questions`](crate::Options::questions) gives them from the very first on.
     pub fn questions(&self, event: &str) -> Questions {
-        let (questions, asked) = mpsc::channel(BUFFER);
-        self.link.give(Input::Sink(Request::Questions { event: event.to_owned(), questions }));
-        Questions { asked, link: self.link.clone() }
+        self.link.questions(event)
     }
 
     /// Follows a topic from now on. What comes is told in order and across reconnects, and if something is missing, that

@@ -1,6 +1,6 @@
 //! From an address to a client that the server has confirmed.
 
-use crate::client::{Client, Link};
+use crate::client::{Client, Line};
 use crate::clock;
 use crate::credential::TokenReason;
 use crate::driver::{self, Provider};
@@ -10,12 +10,10 @@ use crate::front::{Front, Request, current};
 use crate::limits::Limits;
 use crate::options::Options;
 use crate::transport::{self, TaskFuture};
-use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::{FutureExt, StreamExt};
 use readywire_protocol::client::{Client as Core, ClientState, StateChange};
 use std::pin::pin;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tracing::Instrument;
@@ -27,13 +25,13 @@ use tracing::Instrument;
 /// How far it came, what was pending, and what to do.
 pub async fn connect(url: &str, options: Options) -> Result<Client, ConnectError> {
     check(url)?;
-    let (inputs, receiver) = mpsc::unbounded();
     let state = Arc::new(RwLock::new(nothing_confirmed()));
-    let Limits { mut config, ready_timeout, close_deadline } = options.limits;
+    let Options { limits, provider, line: Line { link, inputs } } = options;
+    let Limits { mut config, ready_timeout, close_deadline } = limits;
     url.clone_into(&mut config.address);
     let core = Core::new(config, clock::seed());
-    let run = driver::run(core, url.to_owned(), receiver, Front::new(state.clone()), Provided(options.provider));
-    let client = Client { link: Link { inputs, handles: Arc::new(AtomicU64::new(1)) }, state, close_deadline };
+    let run = driver::run(core, url.to_owned(), inputs, Front::new(state.clone()), Provided(provider));
+    let client = Client { link, state, close_deadline };
     // Asked for before the loop runs, so that no change is missed.
     let mut progress = Progress { states: client.states(), last: current(&client.state) };
     let mut end = Box::pin({

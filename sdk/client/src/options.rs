@@ -1,7 +1,9 @@
 //! How to connect, and how to send.
 
+use crate::client::Line;
 use crate::credential::{Credential, TokenReason};
 use crate::limits::{Limits, limits};
+use crate::question::Questions;
 use crate::transport::{Task, TaskFn};
 use readywire_protocol::client::{SendOptions as CoreOptions, TokenFailure};
 use std::fmt;
@@ -15,6 +17,8 @@ pub(crate) type Provider = TaskFn<TokenReason, Result<Credential, TokenFailure>>
 pub struct Options {
     pub(crate) limits: Limits,
     pub(crate) provider: Option<Provider>,
+    /// What is given to it waits, and is taken in before the first attempt to connect.
+    pub(crate) line: Line,
 }
 
 impl fmt::Debug for Options {
@@ -79,6 +83,19 @@ impl Options {
     pub fn bearer(self, token: impl Into<String>) -> Self {
         let token = token.into();
         self.token(move || std::future::ready(Ok(token.clone())))
+    }
+
+    /// The questions of this event that the server asks, from the very first: it may ask as soon as it is ready, and what
+    /// comes before there is a reader is answered with `unhandled`. As [`Client::questions`](crate::Client::questions), but in
+    /// place before anything can come. They end when the client does, or if it never comes to be.
+    ///
+    /// ```
+    /// # use readywire::Options;
+    /// let mut options = Options::new().bearer("token");
+    /// let questions = options.questions("confirm");
+    /// ```
+    pub fn questions(&mut self, event: &str) -> Questions {
+        self.line.link.questions(event)
     }
 
     /// Whether the hello rides in the upgrade, which saves a round trip (clause `upgrade.hello`). By default it does.

@@ -2,6 +2,7 @@
 
 use crate::client::Link;
 use crate::engine::Input;
+use crate::front::{BUFFER, Request};
 use crate::payload::{FromPayload, IntoPayload, PayloadError};
 use crate::sending::Sending;
 use futures::Stream;
@@ -11,14 +12,22 @@ use readywire_protocol::json::Payload as CorePayload;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// The questions of one event; see [`Client::questions`](crate::Client::questions). They go on across reconnects.
+/// The questions of one event, from the first on; see [`Options::questions`](crate::Options::questions) and
+/// [`Client::questions`](crate::Client::questions). They go on across reconnects.
 ///
 /// ```no_run
 /// use futures::StreamExt;
-/// use readywire::Client;
+/// use readywire::{Options, Questions, connect};
 ///
-/// async fn confirm(client: &Client) {
-///     let mut questions = client.questions("confirm");
+/// async fn run() -> Result<(), Box<dyn std::error::Error>> {
+///     let mut options = Options::new().bearer("token");
+///     tokio::spawn(confirm(options.questions("confirm")));
+///     let client = connect("wss://example.com/ws", options).await?;
+///     client.send("agent.start", &"tidy up").await?;
+///     Ok(())
+/// }
+///
+/// async fn confirm(mut questions: Questions) {
 ///     while let Some(question) = questions.next().await {
 ///         let answer = match question.payload::<String>() {
 ///             Ok(tool) => question.answer(&(tool == "search")),
@@ -59,6 +68,15 @@ pub struct Question {
     withdrawn: oneshot::Receiver<()>,
     answered: bool,
     link: Link,
+}
+
+impl Link {
+    /// Answers the questions of an event, in place of whoever did.
+    pub(crate) fn questions(&self, event: &str) -> Questions {
+        let (questions, asked) = mpsc::channel(BUFFER);
+        self.give(Input::Sink(Request::Questions { event: event.to_owned(), questions }));
+        Questions { asked, link: self.clone() }
+    }
 }
 
 impl Question {

@@ -1,9 +1,13 @@
 //! Questions of the server: the application answers each once, over cuts, or says why not.
 
 use crate::server::{PATIENCE, TestServer, eager};
-use futures::StreamExt;
+use crate::unreadable::select;
+use futures::{SinkExt, StreamExt};
 use readywire::{AnswerError, Client, Options, SendError, connect};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
+use tokio_tungstenite::accept_hdr_async;
+use tokio_tungstenite::tungstenite::protocol::Message;
 
 async fn connected(server: &TestServer, options: Options) -> Client {
     connect(&server.url(), options).await.unwrap()
@@ -88,4 +92,50 @@ async fn what_is_withdrawn_is_not_asked_any_more() {
     let late = question.answer(&true).await;
     assert!(matches!(&late, Err(SendError::Refused { code, retry: false, .. }) if code == "not_asked"), "{late:?}");
     client.close().await;
+}
+
+/// A server that asks in the same breath in which it says that it is ready.
+const ASKS_AT_ONCE: [&str; 5] = [
+    r#"{"type":"stage","stage":"ACCEPTED","connection":"c"}"#,
+    r#"{"type":"stage","stage":"AUTHENTICATED"}"#,
+    r#"{"type":"stage","stage":"SERVICES_READY"}"#,
+    r#"{"type":"ready","session":{"id":"s","token":"t","ttl_ms":60000,"resumed":false,"subject":"alice"},"limits":{"max_message_bytes":1000,"max_in_flight":9,"max_in_flight_bytes":1000},"heartbeat":{"interval_ms":60000,"timeout_ms":60000},"capabilities":["resume","questions"]}"#,
+    r#"{"type":"message","offset":1,"event":"confirm","asks":true,"payload":"delete"}"#,
+];
+
+/// Nobody can be faster than that behind `connect`.
+#[tokio::test]
+async fn the_first_question_finds_who_was_there_before() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let mut options = eager();
+    let mut questions = options.questions("confirm");
+    let client = tokio::spawn(async move { connect(&url, options).await });
+    let socket = listener.accept().await.unwrap().0;
+    let mut stream = accept_hdr_async(socket, select).await.unwrap();
+    for frame in ASKS_AT_ONCE {
+        stream.feed(Message::text(frame)).await.unwrap();
+    }
+    stream.flush().await.unwrap();
+    let question = timeout(PATIENCE, questions.next()).await.unwrap().unwrap();
+    assert_eq!(question.payload::<String>().unwrap(), "delete");
+    let answering = question.answer(&true);
+    let answer = loop {
+        let text = timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap().into_text().unwrap();
+        if text.contains(r#""type":"send""#) {
+            break text;
+        }
+    };
+    assert!(answer.contains(r#""re":1"#) && answer.contains(r#""payload":true"#), "{answer}");
+    stream.send(Message::text(r#"{"type":"ack","id":1}"#)).await.unwrap();
+    timeout(PATIENCE, answering).await.unwrap().unwrap();
+    drop(client.await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn what_was_to_be_answered_ends_with_what_never_came_to_be() {
+    let mut options = Options::new();
+    let mut questions = options.questions("confirm");
+    drop(options);
+    assert!(timeout(PATIENCE, questions.next()).await.unwrap().is_none());
 }

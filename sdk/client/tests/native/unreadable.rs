@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 #[expect(clippy::result_large_err, reason = "the library asks for it")]
-fn select(_: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+pub(crate) fn select(_: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("readywire.v1"));
     Ok(response)
 }
