@@ -5,6 +5,7 @@ use crate::greeting::StartUp;
 use crate::ledger::tag;
 use crate::peer::Peer;
 use crate::plan::{Plan, SEARCH};
+use crate::questions::Questions;
 use crate::scene::{Chore, Happening, Parcel, Scene};
 use crate::streams;
 use crate::topics::Logs;
@@ -38,6 +39,7 @@ pub(crate) struct Cluster {
     pub(crate) stirred: Vec<u64>,
     pub(crate) logs: Logs,
     pub(crate) streams: streams::Logs,
+    pub(crate) questions: Questions,
     /// Connections of processes that died: their sessions are let go when the process is back.
     pub(crate) dead: Vec<(usize, String, u64)>,
     pub(crate) names: u64,
@@ -62,6 +64,7 @@ impl Cluster {
             stirred: Vec::new(),
             logs: Logs::new(),
             streams: streams::Logs::new(),
+            questions: Questions::new(),
             dead: Vec::new(),
             names: 0,
             notes: 0,
@@ -69,8 +72,9 @@ impl Cluster {
     }
 
     /// How many sessions are left when the time of all is over.
-    pub(crate) fn sessions_left(&mut self, now: Instant) -> usize {
-        self.sessions.expire(now + Duration::from_secs(3600));
+    pub(crate) fn sessions_left(&mut self, scene: &mut Scene) -> usize {
+        self.sessions.expire(scene.now + Duration::from_secs(3600));
+        self.lose_questions(scene);
         self.sessions.len()
     }
 
@@ -188,6 +192,7 @@ impl Cluster {
                 self.read_part(scene, &session, id);
                 self.look_around(scene);
             }
+            Chore::GiveUp { session, offset } => self.give_up(scene, &session, offset),
             Chore::Work { session, id } => {
                 self.work(scene, &session, id);
                 self.look_around(scene);
@@ -234,7 +239,9 @@ impl Cluster {
             }
             peer.echoing = false;
         }
-        peer.deliver(scene, &self.sessions, owner);
+        for question in peer.deliver(scene, &self.sessions, owner) {
+            self.question_delivered(scene, &mut peer, question);
+        }
         Self::transmit(scene, &mut peer);
         self.deliver_topics(scene, &mut peer);
         if peer.closed {
@@ -344,6 +351,8 @@ impl Cluster {
         let refuses = scene.plan.refuses;
         let refuse = if let Some(code) = self.judge_stream(peer, &session, &send) {
             Some(streams::refused(&send, code))
+        } else if let Some(code) = self.judge_answer(&session, &send) {
+            Some(Refusal::new(send.id, code))
         } else if send.event == "needs" && impaired {
             let retry_after_ms = scene.random.chance(30).then(|| scene.random.between(0, 5000));
             Some(Refusal { retry: true, retry_after_ms, service: Some(SEARCH.to_owned()), ..refusal(send.id) })
@@ -385,6 +394,7 @@ impl Cluster {
                 }
                 let handle = tag(send.payload.text().unwrap_or_default(), "send").unwrap_or_default();
                 self.take_part(scene, &session, &send, handle);
+                self.take_answer(scene, &session, &send);
                 self.begin_work(scene, &session, &send, handle);
                 if peer.cancels.contains(&send.id) {
                     self.works.cancel(&session, send.id);

@@ -2,6 +2,7 @@
 
 use crate::coverage::Sight;
 use crate::plan::Action;
+use crate::reload::Pages;
 use crate::scene::{Happening, Parcel, Scene};
 use crate::streams::Writer;
 use crate::tokens::{Question, Token};
@@ -19,12 +20,16 @@ pub(crate) struct Device {
     /// The sockets that are being opened or open: two, while a server goes away; one more, if a former one still decides.
     pub(crate) sockets: Vec<u64>,
     pub(crate) writers: BTreeMap<u64, Writer>,
+    /// How many answers were given.
+    pub(crate) replies: u64,
+    pub(crate) pages: Pages,
 }
 
 impl Device {
     pub(crate) fn new(scene: &mut Scene) -> Self {
         let seed = scene.random.draw();
-        Self { client: Client::new(scene.plan.client.clone(), seed), sockets: Vec::new(), writers: BTreeMap::new() }
+        let client = Client::new(scene.plan.client.clone(), seed);
+        Self { client, sockets: Vec::new(), writers: BTreeMap::new(), replies: 0, pages: Pages::default() }
     }
 
     pub(crate) fn act(&mut self, scene: &mut Scene, action: Action) {
@@ -51,8 +56,14 @@ impl Device {
             }
             Action::History { handle, topic, limit, before } => {
                 scene.watch.paging(handle, topic, limit, before.as_ref());
-                self.client.history(handle, topic, limit, before);
+                self.client.history(now, handle, topic, limit, before);
             }
+            Action::Answer { page, question, manner } if page == self.pages.earlier => {
+                self.answer(scene, question, manner);
+            }
+            // Who would have answered is gone.
+            Action::Answer { .. } => {}
+            Action::Reload => self.reload(scene),
             Action::Abandon(handle) => self.client.abandon(now, handle),
             Action::Wake => {
                 scene.watch.woken();
@@ -83,13 +94,14 @@ impl Device {
             // The driver has forgotten the socket; the core must not mind what it still brings.
             scene.watch.saw(Sight::OldNumber);
         }
+        let Some(attempt) = self.pages.attempt(number) else { return };
         match parcel {
-            Parcel::Open => self.client.handle_open(scene.now, number, SUBPROTOCOL),
+            Parcel::Open => self.client.handle_open(scene.now, attempt, SUBPROTOCOL),
             Parcel::Text(text) => {
                 if self.has(number) {
                     scene.watch.client_read(link, number, &text);
                 }
-                self.client.handle_message(scene.now, number, &text);
+                self.client.handle_message(scene.now, attempt, &text);
             }
             Parcel::Close(frame) => self.notice(scene, number, Some(frame)),
         }
@@ -106,17 +118,23 @@ impl Device {
         if let Some(link) = scene.link(number) {
             scene.links[link].up = false;
         }
-        self.client.handle_closed(scene.now, number, frame);
+        if let Some(attempt) = self.pages.attempt(number) {
+            self.client.handle_closed(scene.now, attempt, frame);
+        }
     }
 
     pub(crate) fn token(&mut self, scene: &mut Scene, number: u64, token: Result<Option<Auth>, TokenFailure>) {
         scene.watch.note_line(|| format!("token for {number}: {}", if token.is_ok() { "given" } else { "failed" }));
-        self.client.provide_token(scene.now, number, token);
+        if let Some(attempt) = self.pages.attempt(number) {
+            self.client.provide_token(scene.now, attempt, token);
+        }
     }
 
     pub(crate) fn fresh_token(&mut self, scene: &mut Scene, number: u64, token: Result<Option<Auth>, TokenFailure>) {
         scene.watch.note_line(|| format!("fresh token {number}: {}", if token.is_ok() { "given" } else { "failed" }));
-        self.client.provide_fresh_token(scene.now, number, token);
+        if let Some(refresh) = self.pages.refresh(number) {
+            self.client.provide_fresh_token(scene.now, refresh, token);
+        }
     }
 
     pub(crate) fn handle_timeout(&mut self, scene: &mut Scene) {
@@ -130,10 +148,13 @@ impl Device {
         loop {
             self.carry_out(scene, processes_up);
             let Some(event) = self.client.poll_event() else { break };
+            let event = self.pages.event(event);
             scene.watch.event(&event);
             match event {
                 ClientEvent::Queued { handle } => self.queued(scene, handle),
                 ClientEvent::StreamOver { handle } => self.stream_over(handle),
+                ClientEvent::Question { question, .. } => self.asked(scene, question),
+                ClientEvent::Carried(carried) => self.pages.carried = carried,
                 _ => {}
             }
         }
@@ -143,6 +164,7 @@ impl Device {
 
     fn carry_out(&mut self, scene: &mut Scene, processes_up: &[usize]) {
         while let Some(command) = self.client.poll_command() {
+            let command = self.pages.command(command);
             scene.watch.command(&command);
             match command {
                 Command::AskToken { number } => {

@@ -143,7 +143,7 @@ impl Cluster {
             let fits = |echo: &String| config.in_flight.messages <= 3 && echo.len() as u64 <= config.max_message_bytes;
             peer.echo = self.works.last_send(&binding.id).filter(fits);
         }
-        let id = binding.id.clone();
+        let (id, inbox) = (binding.id.clone(), binding.inbox);
         peer.held = Some(Held { id: id.clone(), confirmed: false });
         let config = &self.processes[peer.process].config;
         peer.core.ready(Bound {
@@ -165,6 +165,7 @@ impl Cluster {
         if self.resume_streams(peer, &id) {
             scene.watch.saw(Sight::StreamMoved);
         }
+        self.resume_questions(scene, peer, &id, inbox);
     }
 }
 

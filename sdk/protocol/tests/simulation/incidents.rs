@@ -27,6 +27,7 @@ impl Cluster {
                 self.works = Works::default();
                 self.streams.clear();
                 self.dead.clear();
+                self.lose_questions(scene);
                 scene.watch.log_lost();
                 for topic in TOPICS {
                     self.lose_topic(scene, topic);
@@ -47,6 +48,13 @@ impl Cluster {
             Incident::LoseTopic { topic } => {
                 self.lose_topic(scene, topic);
                 self.look_around(scene);
+            }
+            Incident::Ask => {
+                let sessions: Vec<String> = self.sessions.ids().map(str::to_owned).collect();
+                if !sessions.is_empty() {
+                    let session = scene.random.pick(&sessions).clone();
+                    self.ask(scene, &session);
+                }
             }
             Incident::Note => {
                 let sessions: Vec<String> = self.sessions.ids().map(str::to_owned).collect();

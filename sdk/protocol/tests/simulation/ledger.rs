@@ -36,8 +36,8 @@ pub(crate) struct Ledger {
     /// The connection that each session belongs to, and the last id processed.
     bound: BTreeMap<String, (u64, u64)>,
     /// What was appended to each session's inbox that answers nothing.
-    notes: BTreeMap<String, Vec<String>>,
-    session: String,
+    notes: BTreeMap<String, Vec<(u64, String)>>,
+    pub(crate) session: String,
     subject: Option<String>,
     last_offset: u64,
     notes_seen: usize,
@@ -207,6 +207,7 @@ impl Watch {
                 match *code {
                     "session_lost" => self.saw(Sight::SessionLost),
                     "three_connections" => self.saw(Sight::ThreeConnections),
+                    "given_up" if offer.options.stream => self.saw(Sight::StreamGivenUp),
                     "given_up" => self.saw(Sight::GivenUp),
                     _ => {}
                 }
@@ -241,14 +242,14 @@ impl Watch {
         self.ledger.subject = Some(subject.to_owned());
     }
 
-    fn offset(&mut self, offset: u64) {
+    pub(crate) fn offset(&mut self, offset: u64) {
         let last = std::mem::replace(&mut self.ledger.last_offset, offset);
         self.require(offset > last, "inbox messages come in order, none twice", || format!("{offset} after {last}"));
     }
 
     /// The server appended a message that answers nothing.
-    pub(crate) fn note_appended(&mut self, session: &str, payload: &str) {
-        self.ledger.notes.entry(session.to_owned()).or_default().push(payload.to_owned());
+    pub(crate) fn note_appended(&mut self, session: &str, offset: u64, payload: &str) {
+        self.ledger.notes.entry(session.to_owned()).or_default().push((offset, payload.to_owned()));
     }
 
     /// The application got a message that answers nothing.
@@ -258,9 +259,8 @@ impl Watch {
         let appended = self.ledger.notes.get(&self.ledger.session);
         let expected = appended.and_then(|notes| notes.get(self.ledger.notes_seen)).cloned();
         self.ledger.notes_seen += 1;
-        self.require(expected.as_deref() == Some(payload), "no message of the inbox is missing", || {
-            format!("{payload}, expected {expected:?}")
-        });
+        let next = expected.as_ref().is_some_and(|(at, text)| *at == offset && text == payload);
+        self.require(next, "no message of the inbox is missing", || format!("{payload}, expected {expected:?}"));
     }
 
     /// The application got a part of an answer.
@@ -314,6 +314,18 @@ impl Watch {
     pub(crate) fn awaits_notes(&self) -> bool {
         let appended = self.ledger.notes.get(&self.ledger.session).map_or(0, Vec::len);
         appended > self.ledger.notes_seen
+    }
+
+    /// The page is gone, and what it waited for with it. Messages behind this offset come once more.
+    pub(crate) fn offers_left(&mut self, inbox: u64, subject: Option<String>) {
+        self.ledger.subject = subject;
+        for offer in &mut self.ledger.offers {
+            offer.outcome.get_or_insert(Outcome::Unknown { code: "gone" });
+            offer.ended = true;
+        }
+        let notes = self.ledger.notes.get(&self.ledger.session);
+        self.ledger.notes_seen = notes.map_or(0, |notes| notes.iter().filter(|(offset, _)| *offset <= inbox).count());
+        self.ledger.last_offset = inbox;
     }
 
     /// Everything is over: what must hold of each send now.

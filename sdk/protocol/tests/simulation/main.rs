@@ -3,6 +3,7 @@
 //! `READYWIRE_SEEDS=100000` runs that many worlds, `READYWIRE_SEED=17` runs one; where a property does not hold, the end of
 //! the trace is printed, and the command that repeats it.
 
+mod asked;
 mod cluster;
 mod coverage;
 mod device;
@@ -12,7 +13,9 @@ mod incidents;
 mod ledger;
 mod peer;
 mod plan;
+mod questions;
 mod random;
+mod reload;
 mod scene;
 mod streams;
 mod tokens;

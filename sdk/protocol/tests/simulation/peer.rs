@@ -61,24 +61,27 @@ impl Peer {
         self.token.as_ref().map(|token| token.subject.clone())
     }
 
-    /// Hands over what waits in the inbox and fits into the client's window.
-    pub(crate) fn deliver(&mut self, scene: &mut Scene, sessions: &Sessions, owner: u64) {
-        let Some(held) = &self.held else { return };
+    /// Hands over what waits in the inbox and fits into the client's window; gives the questions among it.
+    pub(crate) fn deliver(&mut self, scene: &mut Scene, sessions: &Sessions, owner: u64) -> Vec<u64> {
+        let mut questions = Vec::new();
+        let Some(held) = &self.held else { return questions };
         let mut rounds = 0;
         while let Some((after, room)) = self.core.inbox_room() {
             let messages = sessions.read(&held.id, owner, after, room);
             if messages.is_empty() {
-                return;
+                return questions;
             }
             rounds += 1;
             scene
                 .watch
                 .require(rounds < 1_000, "what was read from the inbox is delivered", || format!("{messages:?}"));
             if rounds >= 1_000 {
-                return;
+                return questions;
             }
+            questions.extend(messages.iter().filter(|message| message.asks).map(|message| message.offset));
             messages.into_iter().for_each(|message| self.core.deliver(message));
         }
         scene.watch.saw(Sight::InboxWindowFull);
+        questions
     }
 }

@@ -1,5 +1,6 @@
 //! What a world is like: drawn from the seed before anything happens.
 
+use crate::questions::Manner;
 use crate::random::Random;
 use crate::topics::{PAGES, SUBSCRIPTIONS, TOPICS};
 use readywire_protocol::client::{Position, SendOptions, Start};
@@ -44,6 +45,12 @@ pub(crate) struct Plan {
     pub(crate) topics: bool,
     /// Whether it streams.
     pub(crate) streams: bool,
+    /// Whether the servers' application asks.
+    pub(crate) questions: bool,
+    /// Whether the page of the client may be loaded anew.
+    pub(crate) reloads: bool,
+    /// Requests for pages that nobody answers.
+    pub(crate) silent_pages: u64,
     /// The token belongs to somebody else from here on.
     pub(crate) new_subject_at: Option<Instant>,
     /// Milliseconds that services take to start.
@@ -69,8 +76,10 @@ pub(crate) enum Action {
     Send { handle: u64, event: &'static str, padding: usize, options: SendOptions },
     Subscribe { handle: u64, topic: &'static str, from: Start },
     History { handle: u64, topic: &'static str, limit: u64, before: Option<Position> },
+    Answer { page: u64, question: u64, manner: Manner },
     Cancel(u64),
     Abandon(u64),
+    Reload,
     Wake,
     Close,
 }
@@ -88,6 +97,8 @@ pub(crate) enum Incident {
     Drain { process: usize, down: Duration },
     /// A message to some session.
     Note,
+    /// A question to some session.
+    Ask,
     /// A publication of the server's own.
     Publish { topic: &'static str },
     /// All but the last of a topic are forgotten.
@@ -114,6 +125,7 @@ impl Plan {
             has_streams: true,
             stream: Window { messages: *random.pick(&[64, 64, 3, 1]), bytes: *random.pick(&[1 << 20, 150]) },
             streams: *random.pick(&[16, 2]),
+            has_questions: random.chance(90),
             ..ServerConfig::default()
         };
         let log = ServerConfig {
@@ -125,9 +137,11 @@ impl Plan {
         let processes = random.between(1, 2);
         let servers = (0..processes).map(|_| server(random)).collect();
         let calm_at = Instant::from_origin(random.millis(2_000, 70_000));
+        let reloads = random.chance(25);
         Self {
             client: ClientConfig {
                 hello_in_upgrade: random.chance(70),
+                carried: reloads,
                 queue: Window {
                     messages: *random.pick(&[256, 256, 6]),
                     bytes: *random.pick(&[1 << 20, 1 << 20, 2000]),
@@ -151,7 +165,11 @@ impl Plan {
             token_bad: random.rate(15, 40),
             token_life: random.chance(40).then(|| Duration::from_secs(*random.pick(&[12, 30, 90]))),
             topics: random.chance(60),
-            streams: random.chance(60),
+            // Who has opened a stream stops it, or nobody does: a page that is gone stops nothing.
+            streams: !reloads && random.chance(60),
+            reloads,
+            questions: random.chance(60),
+            silent_pages: random.rate(20, 60),
             new_subject_at: random.chance(15).then(|| Instant::from_origin(random.millis(0, 20_000))),
             start: *random.pick(&[(0, 0), (0, 0), (5, 300), (500, 9_000)]),
             start_fails: random.rate(20, 50),
@@ -190,13 +208,11 @@ impl Plan {
             };
             let padding = *random.pick(&[0, 0, 10, 150, 600]);
             let event = *random.pick(&events);
-            // Who opens a stream stops it by a cancel, or nobody would ever end it.
-            let streams = options.stream;
             actions.push((millis(at), Action::Send { handle, event, padding, options }));
             if random.chance(8) {
                 actions.push((millis(at + random.between(0, 3_000)), Action::Cancel(handle)));
             }
-            if random.chance(6) && !streams {
+            if random.chance(6) {
                 actions.push((millis(at + random.between(0, 3_000)), Action::Abandon(handle)));
             }
             // Half of the sends come in bursts.
@@ -234,6 +250,11 @@ impl Plan {
         for _ in 0..random.rate(25, 5) {
             actions.push((millis(random.between(0, end)), Action::Wake));
         }
+        if self.reloads {
+            for _ in 0..random.between(1, 4) {
+                actions.push((millis(random.between(0, end)), Action::Reload));
+            }
+        }
         if random.chance(6) {
             actions.push((millis(random.between(0, end)), Action::Close));
         }
@@ -264,6 +285,11 @@ impl Plan {
         }
         for _ in 0..random.rate(40, 20) {
             incidents.push((millis(random.between(0, end)), Incident::Note));
+        }
+        if self.questions {
+            for _ in 0..random.rate(80, 25) {
+                incidents.push((millis(random.between(0, end)), Incident::Ask));
+            }
         }
         if self.topics {
             for _ in 0..random.rate(80, 40) {

@@ -100,6 +100,11 @@ pub(crate) enum Chore {
         session: String,
         id: u64,
     },
+    /// Whoever asked a question waits no longer.
+    GiveUp {
+        session: String,
+        offset: u64,
+    },
     /// The next part of an answer.
     Work {
         session: String,

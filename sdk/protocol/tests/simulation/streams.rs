@@ -60,6 +60,12 @@ impl Cluster {
         scene.watch.part_taken(handle, number, next);
     }
 
+    /// Whether a handler waits for parts of a stream that the client has forgotten.
+    pub(crate) fn forgotten_streams(&self, device: &Device, scene: &Scene) -> bool {
+        let theirs = self.streams.iter().filter(|((of, _), _)| *of == scene.watch.ledger.session);
+        theirs.into_iter().any(|(_, log)| !device.writers.contains_key(&log.handle))
+    }
+
     /// The streams of a session that a connection resumes.
     pub(crate) fn resume_streams(&self, peer: &mut Peer, session: &str) -> bool {
         let mut any = false;

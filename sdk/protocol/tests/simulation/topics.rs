@@ -4,11 +4,12 @@ use crate::cluster::Cluster;
 use crate::coverage::Sight;
 use crate::peer::Peer;
 use crate::scene::{Parcel, Scene};
-use crate::watch::Watch;
+use crate::watch::{LATE, Watch};
 use readywire_protocol::client::{Page as ClientPage, Position, Start};
 use readywire_protocol::frame::{HistoryRequest, ServerFrame};
 use readywire_protocol::json::Payload;
 use readywire_protocol::server::{Page, Subscribed};
+use readywire_protocol::time::Instant;
 use std::collections::BTreeMap;
 
 /// What can be followed.
@@ -90,6 +91,10 @@ impl Cluster {
     /// Answers a request for a page.
     pub(crate) fn page(&mut self, scene: &mut Scene, peer: &mut Peer, asked: HistoryRequest) {
         let HistoryRequest { request, topic, limit, before, epoch } = asked;
+        let silent = scene.plan.silent_pages;
+        if scene.strikes(silent) {
+            return;
+        }
         let log = self.logs.entry(topic.clone()).or_default();
         let mut gathered = peer.core.gathering(limit);
         let same = epoch.is_none_or(|epoch| epoch == log.epoch.to_string());
@@ -151,7 +156,7 @@ pub(crate) struct Followed {
     epochs: BTreeMap<String, u64>,
     subscriptions: BTreeMap<u64, Following>,
     /// Who waits for a page: of which topic, how large, and below what.
-    pages: BTreeMap<u64, (String, u64, Option<u64>)>,
+    pages: BTreeMap<u64, (String, u64, Option<u64>, Instant)>,
 }
 
 #[derive(Clone, Debug)]
@@ -240,16 +245,23 @@ impl Watch {
         self.require(!before, "a subscription ends once", || handle.to_string());
     }
 
+    /// Whoever followed or asked is gone.
+    pub(crate) fn topics_left(&mut self) {
+        self.followed.pages.clear();
+        self.followed.subscriptions.values_mut().for_each(|one| one.over = true);
+    }
+
     /// The application is about to ask for a page.
     pub(crate) fn paging(&mut self, handle: u64, topic: &str, limit: u64, before: Option<&Position>) {
         let before = before.map(|before| before.offset);
-        self.followed.pages.insert(handle, (topic.to_owned(), limit, before));
+        self.followed.pages.insert(handle, (topic.to_owned(), limit, before, self.now));
     }
 
     pub(crate) fn paged(&mut self, page: &ClientPage) {
-        let Some((topic, limit, before)) = self.followed.pages.remove(&page.handle) else {
+        let Some((topic, limit, before, asked_at)) = self.followed.pages.remove(&page.handle) else {
             return self.require(false, "a page comes once, and to whom asked", || format!("{page:?}"));
         };
+        self.page_in_time(page.handle, asked_at);
         let Ok(epoch) = page.epoch.parse() else { return };
         let published = self.followed.published.get(&(topic, epoch)).cloned().unwrap_or_default();
         let end = before.map_or(page.head, |before| before.saturating_sub(1).min(page.head));
@@ -268,9 +280,22 @@ impl Watch {
         }
     }
 
-    pub(crate) fn no_page(&mut self, handle: u64) {
-        let waited = self.followed.pages.remove(&handle).is_some();
-        self.require(waited, "a page is refused once", || handle.to_string());
+    pub(crate) fn no_page(&mut self, handle: u64, code: &str) {
+        let asked = self.followed.pages.remove(&handle);
+        self.require(asked.is_some(), "a page is refused once", || handle.to_string());
+        let Some((.., asked_at)) = asked else { return };
+        self.page_in_time(handle, asked_at);
+        if code == "timeout" {
+            self.saw(Sight::PageTimeout);
+            let waited = self.now.saturating_since(asked_at) >= self.queue_age;
+            self.require(waited, "a page is waited for as long as a send", || format!("{handle} of {asked_at:?}"));
+        }
+    }
+
+    fn page_in_time(&mut self, handle: u64, asked_at: Instant) {
+        let (now, longest) = (self.now, self.queue_age + LATE);
+        let waited = now.saturating_since(asked_at);
+        self.require(waited <= longest, "no page is waited for any longer", || format!("{handle} for {waited:?}"));
     }
 
     /// Whether publications are still to come, or pages.

@@ -1,8 +1,10 @@
 //! Watches both ends: keeps the trace, and the first property that did not hold.
 
+use crate::asked::Asked;
 use crate::coverage::{Coverage, Sight};
 use crate::ledger::Ledger;
 use crate::plan::Plan;
+use crate::questions::REPLIES;
 use crate::streams::{PARTS, Streamed};
 use crate::topics::Followed;
 use crate::wire::{Verdict, Wire};
@@ -40,10 +42,11 @@ pub(crate) struct Watch {
     trace: Option<Trace>,
     wires: Vec<Wire>,
     attempts: VecDeque<Instant>,
-    asked: u64,
+    pub(crate) asked: u64,
     pub(crate) refreshes_asked: u64,
     pub(crate) followed: Followed,
     pub(crate) streamed: Streamed,
+    pub(crate) questioned: Asked,
     /// The number of the connection that the client says it is on.
     pub(crate) current: u64,
     /// A handover is under way, and so many attempts were made for it.
@@ -74,6 +77,7 @@ impl Watch {
             refreshes_asked: 0,
             followed: Followed::default(),
             streamed: Streamed::default(),
+            questioned: Asked::default(),
             current: 0,
             handover: None,
             upgrade_failed: false,
@@ -191,6 +195,17 @@ impl Watch {
         self.not_before = None;
     }
 
+    /// Whether the application has ended the session, or somebody did.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_some() || self.end.is_some()
+    }
+
+    /// The page is gone: the next begins as if there had been none.
+    pub(crate) fn forget_page_before(&mut self) {
+        self.handover = None;
+        self.upgrade_failed = false;
+    }
+
     /// The application ends the session.
     pub(crate) fn closing(&mut self, deadline: Duration, unsettled: usize) {
         let at = self.now + deadline + LATE;
@@ -210,7 +225,9 @@ impl Watch {
         match frame {
             ClientFrame::Send(send) => {
                 let session = self.wire(link).ready_read.as_ref().map(|(_, session)| session.clone());
-                self.send_written(&session.unwrap_or_default(), &send, oldest);
+                let session = session.unwrap_or_default();
+                self.answer_written(&session, &send);
+                self.send_written(&session, &send, oldest);
             }
             ClientFrame::Auth(auth) => self.refreshes(&auth.token),
             ClientFrame::Bye(bye) => {
@@ -287,6 +304,10 @@ impl Watch {
                     let wait = bye.retry_after_ms.map(Duration::from_millis);
                     self.not_before = wait.map(|wait| self.now + wait);
                 }
+                ServerFrame::Cancel { re } if number == self.current => {
+                    let session = self.wire(link).ready_read.as_ref().map(|(_, session)| session.clone());
+                    self.cancel_read(&session.unwrap_or_default(), re);
+                }
                 _ => {}
             }
         }
@@ -301,6 +322,7 @@ impl Watch {
         if state == ClientState::Degraded {
             self.saw(Sight::Degraded);
         }
+        self.no_orphans();
         if let Some(link) = link
             && self.wire(link).is_full()
             && unsettled > 1
@@ -314,11 +336,14 @@ impl Watch {
         self.note_line(|| format!("client  {event:?}"));
         let over = self.end.is_some();
         match event {
-            ClientEvent::Held { .. }
-            | ClientEvent::Carried(_)
-            | ClientEvent::Queued { .. }
-            | ClientEvent::Question { .. }
-            | ClientEvent::Withdrawn { .. } => {}
+            ClientEvent::Held { .. } | ClientEvent::Carried(_) | ClientEvent::Queued { .. } => {}
+            ClientEvent::Question { question, offset, payload, .. } => {
+                self.question_came(*question, *offset, payload.text().unwrap_or_default());
+            }
+            ClientEvent::Withdrawn { question } => self.question_withdrawn(*question),
+            ClientEvent::Settled { handle, outcome } if *handle >= REPLIES => {
+                return self.reply_settled(*handle, outcome);
+            }
             ClientEvent::StreamOver { handle } => return self.stream_over(*handle),
             ClientEvent::Settled { handle, outcome } if *handle >= PARTS => {
                 return self.part_settled(*handle, outcome);
@@ -332,13 +357,19 @@ impl Watch {
                     self.saw(Sight::OldEndedFirst);
                 }
             }
-            ClientEvent::Session { id, resumed } => self.session(id, *resumed),
+            ClientEvent::Session { id, resumed } => {
+                if !resumed {
+                    self.questions_orphaned();
+                }
+                self.session(id, *resumed);
+            }
             ClientEvent::InFlight { handle, id } => self.in_flight(*handle, *id),
             ClientEvent::Settled { handle, outcome } => {
                 let refused = matches!(outcome, Outcome::Refused(_));
                 self.require(!over || refused, "after the end only refusals", || format!("{event:?}"));
                 return self.settled(*handle, outcome);
             }
+            ClientEvent::Message { offset, .. } if self.question_replaced(*offset) => {}
             ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text().unwrap_or_default()),
             ClientEvent::Text(_) => self.require(false, "only existing servers send bare text", String::new),
             ClientEvent::Answer(part) => self.part(part),
@@ -351,8 +382,9 @@ impl Watch {
             // Who subscribes behind the end is told so, too.
             ClientEvent::Unsubscribed { handle, .. } => return self.unsubscribed(*handle),
             ClientEvent::Page(page) => self.paged(page),
-            ClientEvent::PageRefused { handle, .. } => return self.no_page(*handle),
+            ClientEvent::PageRefused { handle, code, .. } => return self.no_page(*handle, code),
             ClientEvent::Closed(end) => {
+                self.questions_orphaned();
                 if self.closing.is_none() {
                     self.saw(Sight::StoppedEarly);
                     let must = matches!(end.code, 4101..=4104) || (end.code == 4013 && self.repeats);

@@ -145,8 +145,8 @@ impl Cluster {
         let payload = Payload::parse(&text).unwrap_or_else(|_| Payload::null());
         let message =
             SessionMessage { event: "note".to_owned(), payload, re: None, end: false, error: None, asks: false };
-        if self.sessions.append(session, message).is_ok() {
-            scene.watch.note_appended(session, &text);
+        if let Ok(offset) = self.sessions.append(session, message) {
+            scene.watch.note_appended(session, offset, &text);
             self.stir(session);
             self.look_around(scene);
         }

@@ -65,9 +65,12 @@ impl World {
                 let unsettled = self.device.client.unsettled();
                 let answers = self.scene.watch.awaits_answers();
                 let topics = self.scene.watch.awaits_publications();
+                let questions = self.scene.watch.awaits_questions();
+                let streams = self.cluster.forgotten_streams(&self.device, &self.scene);
                 self.scene.watch.require(false, "under fair delivery everything is decided", || {
                     format!(
-                        "{state:?}, {unsettled} sends undecided, answers to come: {answers}, publications: {topics}"
+                        "{state:?}, {unsettled} sends undecided, answers to come: {answers}, publications: {topics}, \
+                         questions: {questions}, streams that nobody writes: {streams}"
                     )
                 });
             }
@@ -88,7 +91,9 @@ impl World {
             && self.device.client.unsettled() == 0
             && !self.scene.watch.awaits_answers()
             && !self.scene.watch.awaits_notes()
-            && !self.scene.watch.awaits_publications();
+            && !self.scene.watch.awaits_publications()
+            && !self.scene.watch.awaits_questions()
+            && !self.cluster.forgotten_streams(&self.device, &self.scene);
         self.scene.calm && (over || idle)
     }
 
@@ -112,7 +117,8 @@ impl World {
         self.scene.watch.everything_settled();
         self.scene.watch.subscriptions_over();
         self.scene.watch.streams_settled();
-        let sessions = self.cluster.sessions_left(self.scene.now);
+        let sessions = self.cluster.sessions_left(&mut self.scene);
+        self.scene.watch.questions_settled();
         self.scene.watch.require(sessions == 0, "no session is left after its time", || sessions.to_string());
     }
 
