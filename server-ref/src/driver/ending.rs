@@ -117,6 +117,7 @@ impl Drop for Driver {
             }
         }
         self.step(Stage::Closed);
+        self.forget_topics();
         let Some(held) = self.held.take() else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (hub, owner, untaken) = (self.hub.clone(), self.owner, self.core.untaken());

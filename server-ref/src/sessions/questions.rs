@@ -100,7 +100,10 @@ impl SessionStore {
         self.asked().insert(log.clone());
         let answer = tokio::select! {
             biased;
-            reply = self.reply(&log) => self.answered(&log, reply?).await,
+            reply = self.reply(&log) => match reply {
+                Ok(reply) => self.answered(&log, reply).await,
+                Err(why) => Err(why),
+            },
             () = gone(&mut inbox) => {
                 let _ = self.log.remove(vec![log.clone()]).await;
                 Err(Unanswered::Gone)

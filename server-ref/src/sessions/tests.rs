@@ -1,6 +1,7 @@
 //! A session that goes from hand to hand, and what those who had it may still write.
 
 use super::*;
+use crate::application::Unanswered;
 use crate::log::memory::MemoryLog;
 use readywire_protocol::frame::Send;
 use readywire_protocol::json::Payload;
@@ -139,4 +140,21 @@ async fn no_release_is_lost_to_who_sums_up() {
     second.confirm_token();
     second.flush().await.unwrap();
     assert!(!hands.next().await.awaits_release());
+}
+
+#[tokio::test]
+async fn a_question_goes_with_its_session() {
+    let (hands, session) = Hands::first().await;
+    let (store, address) = (hands.store.clone(), session.address().clone());
+    let asks = (store.clone(), address.clone());
+    let asking = tokio::spawn(async move {
+        let (store, address) = asks;
+        store.ask(address, "e", &Payload::null(), Duration::from_secs(60)).await
+    });
+    while store.asked().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    store.end(&address).await.unwrap();
+    assert!(matches!(asking.await.unwrap(), Err(Unanswered::Gone)));
+    assert!(store.asked().is_empty(), "nothing renews its log any more");
 }

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everybody may do everything, but for `secret` and `mute`; so much is kept.
+/// Everybody may do everything, but for `secret` and `mute`; so much is kept. There is a mistake in it.
 struct Open(u64);
 
 impl TopicPolicy for Open {
     fn may_subscribe(&self, _: &str, topic: &str) -> Result<(), Rejection> {
+        assert_ne!(topic, "mistake", "this policy does not know what to say");
         if topic == "secret" { Err(forbidden()) } else { Ok(()) }
     }
 
@@ -382,4 +383,14 @@ async fn bytes_that_would_be_too_large_are_refused() {
     put(&server, "t", &vec![1; most]).await;
     let large = server.hub().publish("t", "file", &Payload::from(vec![1; most + 1])).await;
     assert_eq!(large, Err(Undeliverable::TooLarge));
+}
+
+#[tokio::test]
+async fn a_policy_that_panics_leaves_no_subscription_counted() {
+    let server = open(10).await;
+    let mut raw = here(&server, 256).await;
+    raw.subscribe("t", Some(0), None).await;
+    raw.write(&json!({ "type": "subscribe", "topic": "mistake" })).await;
+    while let Some(Ok(_)) = futures::StreamExt::next(&mut raw.0).await {}
+    assert!(server.hub().metrics.text().contains("readywire_subscriptions 0"), "nothing is followed any more");
 }

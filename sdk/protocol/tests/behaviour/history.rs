@@ -281,3 +281,13 @@ fn a_page_that_could_not_be_asked_for_in_time_is_not_asked_for() {
     near.hears(&frames::with(levels));
     assert!(!near.writes().iter().any(|frame| matches!(frame, ClientFrame::History { .. })));
 }
+
+#[test]
+fn whoever_waits_for_a_page_that_is_none_asks_again() {
+    let mut near = ready();
+    ask(&mut near, 1, 3, None);
+    near.hears_text(r#"{"type":"page","request":1,"head":9}"#);
+    assert_eq!(near.bye().expect("a violation").clause.as_deref(), Some(Clause::FrameField.id()));
+    again(&mut near);
+    assert_eq!(near.writes(), [asks(2, 3, None)]);
+}

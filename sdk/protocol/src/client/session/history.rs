@@ -125,14 +125,19 @@ impl Client {
         let Some(index) = requests.iter().position(|request| request.number == Some(number)) else {
             return Ok(());
         };
+        // Whoever waits for it goes on to, on the next connection.
+        let answer = match (code, epoch) {
+            (Some(code), _) => Err(code),
+            (None, Some(epoch)) => Ok(epoch),
+            (None, None) => return Err(PeerMisbehaved::new(Clause::FrameField, "`epoch` is missing in a page")),
+        };
         let OpenRequest { handle, publications, .. } = requests.remove(index);
         let Some(handle) = handle else { return Ok(()) };
-        match (code, epoch) {
-            (Some(code), _) => self.no_page(handle, &code, retry),
-            (None, Some(epoch)) => {
+        match answer {
+            Err(code) => self.no_page(handle, &code, retry),
+            Ok(epoch) => {
                 self.events.push(ClientEvent::Page(Box::new(Page { handle, publications, epoch, head, more })));
             }
-            (None, None) => return Err(PeerMisbehaved::new(Clause::FrameField, "`epoch` is missing in a page")),
         }
         Ok(())
     }
