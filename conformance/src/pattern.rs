@@ -4,8 +4,9 @@
 //! anything else matches what equals it. Strings in angle brackets are patterns: `<any>`, `<string>`, `<integer>`,
 //! `<boolean>`, `<array>`, `<object>`, `<null>`, `<absent>`, `<false or absent>`, `<empty or absent>`, `<below 10>`,
 //! `<above 10>`, `<from 10 to 20>`, `<one of a b c>`, `<contains some words>`, `<begins some words>`, `<without some
-//! words>`, `<first member name>` of a text, `<other than this>`, `<longer than 10>`. Any of them may end in ` as name`, which keeps the value; `${name}`
-//! stands for a kept value, in patterns and in what is sent.
+//! words>`, `<first member name>` of a text, `<other than this>`, `<longer than 10>`, `<all of a b c>` of an array that has
+//! just these texts, in any order. Any of them may end in ` as name`, which keeps the value; `${name}` stands for a kept
+//! value, in patterns and in what is sent.
 
 use crate::amount::Amount;
 use serde_json::{Map, Value};
@@ -202,6 +203,13 @@ fn special(test: &str, found: Option<&Value>) -> Result<bool, String> {
                 let value = found.unwrap_or(&Value::Null);
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 words.split_whitespace().any(|word| word == text)
+            } else if let Some(words) = test.strip_prefix("all of ") {
+                let mut wanted: Vec<&str> = words.split_whitespace().collect();
+                wanted.sort_unstable();
+                let found = found.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+                let mut texts: Vec<&str> = found.iter().filter_map(Value::as_str).collect();
+                texts.sort_unstable();
+                texts.len() == found.len() && texts == wanted
             } else if let Some(length) = test.strip_prefix("longer than ") {
                 let length = bound(length)?;
                 found.and_then(Value::as_str).is_some_and(|text| text.len() as u64 > length)
@@ -269,6 +277,10 @@ mod tests {
         assert!(check(json!("<longer than 5>"), json!("hello")).is_err());
         assert!(check(json!("<from 2 to 3>"), json!(4)).is_err());
         assert!(check(json!("<above ${known}>"), json!(7)).is_err());
+        check(json!(["<all of a b>", "<all of a a>"]), json!([["b", "a"], ["a", "a"]])).unwrap();
+        for other in [json!(["a"]), json!(["a", "b", "b"]), json!(["a", "b", 1]), json!("a b"), json!(null)] {
+            assert!(check(json!("<all of a b>"), other).is_err());
+        }
         check(json!("<first member type>"), json!(" { \"type\" : \"ping\", \"nonce\": 1 }")).unwrap();
         assert!(check(json!("<first member type>"), json!("{\"nonce\":\"type\"}")).is_err());
         assert!(check(json!("<nonsense>"), json!(3)).is_err());
