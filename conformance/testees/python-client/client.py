@@ -66,7 +66,7 @@ class Client:
         self.link = self.session = self.subject = self.end = None
         self.attempt = self.session_attempt = self.inbox = 0
         self.fall_back = self.closing = False
-        self.state = None
+        self.state = self.code = None  # `code`: by which the last attempt or connection ended
         self.wakeup = asyncio.Event()
         self.task = asyncio.get_running_loop().create_task(self._run())
 
@@ -117,6 +117,7 @@ class Client:
             self.attempt += 1
             self.tell_state("connecting")
             end = await self._connect()
+            self.code = end.code
             delay = None if self.closing else self.retry.after(end)
             if delay is None:
                 self._finish(end)
@@ -187,7 +188,7 @@ class Client:
         """The client is over, for one reason, told once."""
         if self.end:
             return
-        self.end = end
+        self.end, self.code = end, end.code
         if self.link and not self.link.over and self.link.socket:
             end.stage, end.pending = self.link.state, self.link.pending
             self.link.close(end.code, end.reason)
@@ -200,6 +201,7 @@ class Client:
 
     def tell_state(self, state, pending=(), impaired=()):
         news = {"state": state, "pending": list(pending), "impaired": list(impaired), "attempt": self.attempt}
+        news["code"] = self.code if state in ("connecting", "closed") else None
         if news != self.state:
             self.state = news
             self.listen("state", **news)

@@ -37,16 +37,19 @@ impl Backoff {
         now: Instant,
     ) -> Option<Duration> {
         self.ended(config, ready_since, now);
+        // Whatever else it is, it ends a row.
+        let refusals = std::mem::take(&mut self.refusals);
+        let violations = std::mem::take(&mut self.violations);
         match class {
             Class::Stop => return None,
             Class::Reauthenticate => {
-                self.refusals += 1;
+                self.refusals = refusals + 1;
                 if self.refusals >= 3 {
                     return None;
                 }
             }
             Class::Violation => {
-                self.violations += 1;
+                self.violations = violations + 1;
                 if self.violations >= 3 {
                     return None;
                 }

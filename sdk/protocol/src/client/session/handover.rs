@@ -37,10 +37,8 @@ impl Client {
         {
             self.next = Some(Box::new(Attempt::new(next.number, Phase::Waiting { until: now + wait })));
         }
-        // What its hello held back may be told again.
-        if self.inbox.told < self.inbox.seen {
-            self.inbox.deadline = Some(now + self.config.taken_delay);
-        }
+        // What its hello held back.
+        self.tell_taken();
     }
 
     /// The old connection ended first: what was to take its place does. Tells whether there was anything.
