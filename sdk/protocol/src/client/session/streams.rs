@@ -95,7 +95,7 @@ impl Streams {
     }
 
     pub(super) fn is_open(&self, stream: u64) -> bool {
-        self.open.iter().any(|open| open.handle == stream && open.stopped.is_none())
+        self.open.iter().any(|open| open.handle == stream)
     }
 
     /// What this send is to the server.
@@ -127,7 +127,7 @@ impl Streams {
     /// or this server lets less be unread than the one before. It cannot wait, for ids go out in their order.
     pub(super) fn unfit(&self, entry: &Entry) -> Option<Rejection> {
         let stream = entry.in_stream.of()?;
-        let open = self.open.iter().find(|open| open.handle == stream && open.stopped.is_none() && !open.blocked);
+        let open = self.open.iter().find(|open| open.handle == stream && !open.blocked);
         let Some(open) = open else { return Some(stream_over()) };
         let mut there = Window { messages: 0, bytes: 0 };
         for (_, bytes) in open.unread.iter().filter(|(id, _)| *id < entry.id) {
@@ -224,7 +224,7 @@ impl Client {
         if id > self.outbox.highest_written {
             return Err(PeerMisbehaved::new(Clause::StreamRead, "a `read` above every id written"));
         }
-        if let Some(open) = self.streams.open.iter_mut().find(|open| open.id == re && re > 0) {
+        if let Some(open) = self.streams.open.iter_mut().find(|open| open.id == re) {
             open.unread.retain(|(written, _)| *written > id);
         }
         Ok(())
@@ -232,7 +232,7 @@ impl Client {
 
     /// Ends the streams that are over, and gives the parts that wait for it their place.
     pub(super) fn tend_streams(&mut self) {
-        if !STREAMS || self.streams.open.is_empty() {
+        if !STREAMS {
             return;
         }
         let mut index = 0;
@@ -338,7 +338,6 @@ impl Client {
             let mut part = written.clone();
             if written.on_wire {
                 written.given_up = true;
-                index += 1;
             } else {
                 drop(outbox::take(&mut self.outbox.written, index));
             }
