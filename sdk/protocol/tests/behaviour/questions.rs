@@ -242,6 +242,23 @@ fn an_answer_that_cannot_be_written_is_replaced_by_why() {
 }
 
 #[test]
+fn a_reason_that_cannot_be_written_is_replaced_too() {
+    for (limit, written) in [(200, vec![wrote_of(1, 1, "too_large")]), (20, vec![])] {
+        let mut near = Near::at(Stage::ServicesReady);
+        near.hears(&frames::with(|ready| {
+            levels(ready);
+            ready.limits.max_message_bytes = limit;
+        }));
+        asks(&mut near, 1);
+        let reason = AnswerError { message: "x".repeat(300), ..error("denied") };
+        near.client.answer(near.now, 7, 1, Err(reason));
+        near.settle();
+        assert_eq!(wrote(&mut near), written);
+        assert!(told(&mut near).contains(&"7 refused too_large".to_owned()));
+    }
+}
+
+#[test]
 fn the_end_of_the_client_ends_them() {
     let mut near = ready();
     asks(&mut near, 1);

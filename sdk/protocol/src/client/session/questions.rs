@@ -146,11 +146,10 @@ impl Client {
         }
     }
 
-    /// An answer that cannot be written is replaced by one that says so; tells whether it was (clause `question.once`).
+    /// An answer that cannot be written, whatever it says, is replaced by one that says so; tells whether it was (clause
+    /// `question.once`).
     pub(super) fn answer_instead(&mut self, entry: &Entry, refusal: &Rejection) -> bool {
-        let Some(offset) = entry.reply.re().filter(|_| QUESTIONS && entry.reply.error().is_none()) else {
-            return false;
-        };
+        let Some(offset) = entry.reply.re().filter(|_| QUESTIONS && entry.handle != NOBODY) else { return false };
         let error = AnswerError { code: refusal.code.clone(), message: refusal.message.clone() };
         self.reply(NOBODY, offset, Err(error));
         true
