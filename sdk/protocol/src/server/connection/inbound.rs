@@ -100,9 +100,8 @@ impl ServerConnection {
             QUESTIONS => self.config.has_questions,
             _ => true,
         };
-        // What needs a level needs what that needs.
-        let stands = |level: &str| theirs(level) && (level != ANSWERS || theirs(RESUME));
-        let both = LEVELS.into_iter().filter(|(level, needs)| ours(level) && theirs(level) && needs.is_none_or(stands));
+        // What needs a level needs what that needs: Resume above all, without which `ready` leaves the others out.
+        let both = LEVELS.into_iter().filter(|(level, needs)| ours(level) && theirs(level) && needs.is_none_or(theirs));
         self.levels = both.map(|(level, _)| level.to_owned()).collect();
         if !self.agreed(RESUME) {
             hello.resume = None;
