@@ -88,6 +88,8 @@ fn a_frame_of_a_level_that_was_not_agreed_on_is_a_violation() {
         ("", r#"{"type":"cancel","re":1}"#),
         (r#""resume""#, r#"{"type":"cancel","re":1}"#),
         (r#""resume","answers""#, r#"{"type":"auth","token":"t"}"#),
+        (r#""resume","topics""#, r#"{"type":"taken","offset":0,"topic":"t"}"#),
+        (r#""resume","topics""#, r#"{"type":"history","request":1,"topic":"t","limit":1}"#),
     ] {
         let (mut server, _) = server(capabilities);
         server.handle_message(START, frame);
@@ -124,8 +126,8 @@ fn what_both_listed_is_agreed_on() {
     }
 }
 
-/// A client that is ready at a server of Core alone.
-fn client() -> Client {
+/// A client that is ready at a server that lists these.
+fn client(capabilities: &str) -> Client {
     let mut client = Client::new(ClientConfig::default(), 7);
     client.connect(START);
     client.provide_token(START, 1, Ok(None));
@@ -135,7 +137,9 @@ fn client() -> Client {
     }
     let limits = r#"{"max_message_bytes":1000,"max_in_flight":9,"max_in_flight_bytes":1000}"#;
     let heartbeat = r#"{"interval_ms":20000,"timeout_ms":10000}"#;
-    client.handle_message(START, 1, &format!(r#"{{"type":"ready","limits":{limits},"heartbeat":{heartbeat}}}"#));
+    let session = r#"{"id":"s-1","token":"r-1","subject":"u-7"}"#;
+    let rest = format!(r#""session":{session},"capabilities":[{capabilities}]"#);
+    client.handle_message(START, 1, &format!(r#"{{"type":"ready","limits":{limits},"heartbeat":{heartbeat},{rest}}}"#));
     while client.poll_command().is_some() {}
     client
 }
@@ -150,7 +154,7 @@ fn outcomes(client: &mut Client) -> Vec<(u64, Outcome)> {
 
 #[test]
 fn no_answer_is_asked_of_a_server_that_gives_none() {
-    let mut client = client();
+    let mut client = client("");
     client.send(START, 1, "e", Payload::null(), SendOptions { answer: true, ..SendOptions::default() });
     let outcomes = outcomes(&mut client);
     let [(1, Outcome::Refused(rejection))] = &outcomes[..] else { panic!("{outcomes:?}") };
@@ -160,7 +164,7 @@ fn no_answer_is_asked_of_a_server_that_gives_none() {
 
 #[test]
 fn a_key_is_not_relied_on_where_nobody_remembers_it() {
-    let mut client = client();
+    let mut client = client("");
     let keyed = SendOptions { key: Some("k".to_owned()), ..SendOptions::default() };
     client.send(START, 1, "e", Payload::null(), keyed);
     assert!(matches!(client.poll_command(), Some(Command::Transmit { .. })));
@@ -181,5 +185,26 @@ fn a_key_has_64_bytes_at_most_where_anybody_reads_it() {
             _ => None,
         };
         assert_eq!(broken, clause, "{capabilities} {bytes}");
+    }
+}
+
+/// What an agreed level lets through is there to show that the others would have been heard, too.
+#[test]
+fn a_level_without_what_it_needs_is_none() {
+    let (read, withdrawn) = (r#"{"type":"read","re":1,"id":0}"#, r#"{"type":"cancel","re":1}"#);
+    for (capabilities, frame, heard) in [
+        (r#""resume","answers","streams""#, read, true),
+        (r#""resume","streams""#, read, false),
+        (r#""answers","streams""#, read, false),
+        (r#""resume","questions""#, withdrawn, true),
+        (r#""questions""#, withdrawn, false),
+    ] {
+        let mut client = client(capabilities);
+        client.handle_message(START, 1, frame);
+        let closed = std::iter::from_fn(|| client.poll_command()).find_map(|command| match command {
+            Command::Close { code, .. } => Some(code),
+            _ => None,
+        });
+        assert_eq!(closed, (!heard).then_some(4400), "{capabilities}: {frame}");
     }
 }

@@ -198,3 +198,20 @@ fn a_server_without_answers_is_not_asked() {
     assert_eq!(outcomes(&mut near), [outcome(1, "refused unsupported")]);
     assert_eq!(near.sends().len(), 1);
 }
+
+#[test]
+fn answers_of_a_session_that_was_left_end_each_with_its_own_send() {
+    let mut near = Near::ready();
+    near.send(1, answered());
+    near.send(2, answered());
+    near.hears_text(r#"{"type":"drain","deadline_ms":60000,"reconnect_after_ms":[0,0]}"#);
+    near.pass(seconds(0));
+    near.go_on();
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::started_over());
+    near.forget();
+    for handle in [1, 2] {
+        near.hears_on(1, &frames::ack(handle).encode());
+        assert_eq!(parts(&mut near), [(handle, 0, true, "session_lost".to_owned())]);
+    }
+}

@@ -2,6 +2,7 @@
 
 mod again;
 mod over;
+mod refused;
 
 use crate::frames;
 use crate::near::{Near, named, payload};
@@ -222,4 +223,34 @@ fn parts_count_in_the_queue() {
     near.forget();
     near.hears(&frames::with(levels));
     assert_eq!(wrote(&mut near), ["1 opens", "2 of 1", "3 of 1"]);
+}
+
+#[test]
+fn what_was_read_of_another_stream_makes_no_room() {
+    let mut near = streaming();
+    for handle in [11, 12, 13] {
+        write(&mut near, handle);
+    }
+    near.forget();
+    for re in [0, 2, 9] {
+        near.hears(&ServerFrame::Read { re, id: 3 });
+    }
+    assert_eq!(wrote(&mut near), [""; 0]);
+}
+
+#[test]
+fn what_could_never_wait_is_refused() {
+    let queue = Window { messages: 3, bytes: 100 };
+    let mut near = Near::idle(ClientConfig { queue, ..ClientConfig::default() });
+    near.connect();
+    near.reach(Stage::ServicesReady);
+    near.hears(&frames::with(levels));
+    open(&mut near, SendOptions::default());
+    near.forget();
+    write_text(&mut near, 11, &"1".repeat(100));
+    assert_eq!(wrote(&mut near), ["2 of 1"]);
+    read(&mut near, 2);
+    write_text(&mut near, 12, &"1".repeat(101));
+    assert_eq!(told(&mut near), ["11 queued", "12 refused queue_full", "1 over"]);
+    assert_eq!(wrote(&mut near), ["cancel 1"]);
 }

@@ -61,6 +61,7 @@ fn the_newest_that_fit_are_in_a_page() {
         (vec![(1, 41), (2, 60)], false, vec![2], "1 of 9 true"),
         (vec![(1, 1), (2, 1000)], false, vec![2], "1 of 9 true"),
         (vec![(1, 1000), (2, 1)], false, vec![2], "1 of 9 true"),
+        (vec![(1, 60), (2, 30), (3, 20), (4, 60)], false, vec![3, 4], "1 of 9 true"),
     ];
     for (kept, more, expected, answer) in cases {
         let mut far = at(Stage::ProcessingReady);

@@ -61,6 +61,7 @@ fn they_are_agreed_on_with_the_session() {
         let mut far = Far::with(config, Stage::ServicesReady, Hello { capabilities, ..Hello::default() });
         far.core.ready(bound());
         assert_eq!(far.core.levels(), agreed, "{theirs:?}");
+        assert_eq!(far.core.answers_questions(), agreed.contains(&"questions"), "{theirs:?}");
     }
     let mut far = Far::with(config(), Stage::ServicesReady, hello());
     far.core.ready(Bound { session: None, ..bound() });

@@ -37,7 +37,11 @@ fn part(id: u64, of: u64) -> Send {
 }
 
 fn large(id: u64, of: u64) -> Send {
-    Send { payload: Payload::parse("\"fifteen bytes\"").expect("JSON"), ..part(id, of) }
+    text(id, of, "\"fifteen bytes\"")
+}
+
+fn text(id: u64, of: u64, text: &str) -> Send {
+    Send { payload: Payload::parse(text).expect("JSON"), ..part(id, of) }
 }
 
 fn hears(far: &mut Far, sends: impl IntoIterator<Item = Send>) {
@@ -116,7 +120,7 @@ fn a_stream_asks_for_an_answer_and_its_parts_for_nothing() {
     assert!(found[0].answer && found[0].stream);
     assert_eq!(found[1], part(2, 1));
     assert_eq!(found[2], part(3, 1));
-    assert!(!found[3].end, "nothing is ended that is not named");
+    assert_eq!(found[3], plain(4), "nothing is ended that is not named, and what does not say so opens nothing");
 }
 
 #[test]
@@ -158,6 +162,17 @@ fn one_part_always_passes_an_empty_window() {
 }
 
 #[test]
+fn what_was_read_makes_room_again() {
+    let mut far = ready();
+    hears(&mut far, [opens(1), large(2, 1)]);
+    read(&mut far, 1, 2);
+    hears(&mut far, [large(3, 1), text(4, 1, "12345")]);
+    assert_eq!(breach(&mut far), None, "just as much as the window holds");
+    hears(&mut far, [part(5, 1)]);
+    assert_eq!(breach(&mut far).as_deref(), Some(Clause::StreamWindow.id()));
+}
+
+#[test]
 fn each_stream_has_a_window_of_its_own_and_what_is_none_has_none() {
     let mut far = ready();
     hears(&mut far, [opens(1), opens(2)]);
@@ -183,6 +198,17 @@ fn a_refused_part_takes_no_room_and_a_refused_stream_is_none() {
     assert!(far.core.has_stream(7));
     far.core.decide(far.now, 7, refused(7));
     assert!(!far.core.has_stream(7));
+}
+
+#[test]
+fn a_refused_part_gives_its_own_room_back() {
+    let mut far = ready();
+    hears(&mut far, [opens(1), text(2, 1, "123"), large(3, 1)]);
+    far.core.decide(far.now, 3, Decision::Refused(frames::refusal(3, "no")));
+    hears(&mut far, [large(4, 1)]);
+    assert_eq!(breach(&mut far), None);
+    hears(&mut far, [text(5, 1, "123")]);
+    assert_eq!(breach(&mut far).as_deref(), Some(Clause::StreamWindow.id()), "what was not refused has its room");
 }
 
 #[test]
@@ -223,6 +249,39 @@ fn what_was_read_is_told_in_time() {
 }
 
 #[test]
+fn what_is_read_later_puts_nothing_off() {
+    let stream = Window { messages: 64, bytes: 1000 };
+    let mut far = Far::with(ServerConfig { stream, ..config() }, Stage::ProcessingReady, hello());
+    hears(&mut far, [opens(1), part(2, 1), part(3, 1)]);
+    read(&mut far, 1, 2);
+    far.pass(milliseconds(10));
+    read(&mut far, 1, 3);
+    far.expires_in(milliseconds(10));
+    assert_eq!(reads(&mut far), [(1, 3)]);
+}
+
+#[test]
+fn the_bytes_of_a_resumed_stream_count() {
+    let mut far = Far::with(config(), Stage::ServicesReady, hello());
+    far.core.ready(Bound { received: 5, ..bound() });
+    far.core.stream_resumed(1, [(3, 15)], None);
+    hears(&mut far, [text(6, 1, "12345")]);
+    assert_eq!(breach(&mut far), None);
+    hears(&mut far, [part(7, 1)]);
+    assert_eq!(breach(&mut far).as_deref(), Some(Clause::StreamWindow.id()));
+}
+
+#[test]
+fn nothing_is_resumed_where_no_stream_may_be() {
+    let early = Far::with(config(), Stage::ServicesReady, hello());
+    let without = Far::with(config(), Stage::ProcessingReady, frames::hello());
+    for mut far in [early, without] {
+        far.core.stream_resumed(1, [], Some(2));
+        assert_eq!((reads(&mut far), far.core.has_stream(1)), (vec![], false));
+    }
+}
+
+#[test]
 fn a_resumed_stream_goes_on_with_its_window() {
     let mut far = Far::with(config(), Stage::ServicesReady, hello());
     far.core.ready(Bound { received: 5, ..bound() });
@@ -241,8 +300,8 @@ fn a_resumed_stream_goes_on_with_its_window() {
 fn a_stream_that_was_decided_before_and_is_over_does_not_open_again() {
     let mut far = Far::with(config(), Stage::ServicesReady, hello());
     far.core.ready(Bound { received: 5, ..bound() });
-    hears(&mut far, [opens(1)]);
-    assert!(!far.core.has_stream(1));
+    hears(&mut far, [opens(1), opens(5)]);
+    assert!(!far.core.has_stream(1) && !far.core.has_stream(5));
 }
 
 #[test]

@@ -1,14 +1,23 @@
 //! What becomes of a stream whose connection, session or service went away.
 
-use super::{end, levels, open, outcomes, read, ready, streaming, told, write, write_text, wrote};
-use crate::near::seconds;
+use super::{STREAM, end, levels, open, outcomes, read, ready, streaming, told, write, write_text, wrote};
+use crate::near::{Near, payload, seconds};
 use crate::{frames, keyed};
 use readywire_protocol::client::SendOptions;
-use readywire_protocol::frame::{ClientFrame, Refusal, ServerFrame};
+use readywire_protocol::frame::{ClientFrame, Ready, Refusal, ServerFrame};
 use readywire_protocol::stage::Stage;
 
 fn resumed(received: u64) -> ServerFrame {
     frames::resumed_with(received, levels)
+}
+
+/// A connection that breaks off, and the next one up to this `ready`.
+fn over_a_cut(near: &mut Near, ready: &ServerFrame) {
+    near.breaks_off();
+    near.again();
+    near.reach(Stage::ServicesReady);
+    near.forget();
+    near.hears(ready);
 }
 
 #[test]
@@ -202,4 +211,92 @@ fn a_stream_that_was_opened_on_the_former_connection_does_not_go_on_in_the_next_
     near.hears_on(1, r#"{"type":"ack","id":3}"#);
     assert_eq!(outcomes(&mut near), ["1 acknowledged 1", "1 answered", "11 acknowledged 2", "12 acknowledged 3"]);
     assert!(near.sends().is_empty(), "nothing of it is written in a session that it does not belong to");
+}
+
+#[test]
+fn what_the_next_connection_has_no_room_for_is_refused() {
+    for (messages, bytes, fits) in [(1, 20, false), (2, 17, false), (2, 18, true)] {
+        let mut near = streaming();
+        for handle in [11, 12] {
+            write_text(&mut near, handle, "123456789");
+        }
+        let window = |ready: &mut Ready| {
+            levels(ready);
+            (ready.limits.stream_messages, ready.limits.stream_bytes) = (Some(messages), Some(bytes));
+        };
+        over_a_cut(&mut near, &frames::resumed_with(1, window));
+        if fits {
+            assert_eq!(
+                (wrote(&mut near), outcomes(&mut near)),
+                (vec!["2 of 1".to_owned(), "3 of 1".to_owned()], vec![])
+            );
+        } else {
+            assert_eq!(wrote(&mut near), ["2 of 1", "cancel 1"], "{messages} of {bytes}: one always passes");
+            assert_eq!(outcomes(&mut near), ["12 refused stream_full", "1 over"], "{messages} of {bytes}");
+        }
+    }
+}
+
+#[test]
+fn what_is_left_of_a_stream_that_is_over_is_not_written_again_beside_another() {
+    let mut near = streaming();
+    write(&mut near, 11);
+    near.send(5, SendOptions { stream: true, ..SendOptions::default() });
+    near.client.write_part(near.now, 51, 5, payload("1"));
+    near.settle();
+    near.client.cancel(near.now, STREAM);
+    near.settle();
+    over_a_cut(&mut near, &resumed(1));
+    assert_eq!(wrote(&mut near), ["cancel 1", "3 opens", "4 of 3"]);
+    assert_eq!(outcomes(&mut near), ["11 refused stream_over"]);
+}
+
+#[test]
+fn of_one_stream_no_more_waits_than_its_window_holds() {
+    let mut near = streaming();
+    near.breaks_off();
+    near.forget();
+    for handle in [11, 12, 13] {
+        write(&mut near, handle);
+    }
+    assert_eq!(told(&mut near), ["11 queued", "12 queued"], "the queue is for others, too");
+    for (second, queued) in [("12345678", vec!["11 queued", "12 queued"]), ("123456789", vec!["11 queued"])] {
+        let mut near = streaming();
+        near.breaks_off();
+        near.forget();
+        write_text(&mut near, 11, "123456789012");
+        write_text(&mut near, 12, second);
+        assert_eq!(told(&mut near), queued, "{second}");
+    }
+}
+
+#[test]
+fn a_cancel_comes_behind_an_opening_send_that_is_written_again_later() {
+    let mut near = ready();
+    near.send(2, SendOptions::default());
+    open(&mut near, SendOptions::default());
+    write(&mut near, 11);
+    let narrow = |ready: &mut Ready| {
+        levels(ready);
+        ready.limits.max_in_flight = 1;
+    };
+    over_a_cut(&mut near, &frames::resumed_with(0, narrow));
+    assert_eq!(wrote(&mut near), ["1"]);
+    near.client.abandon(near.now, 11);
+    near.settle();
+    assert_eq!(
+        (wrote(&mut near), outcomes(&mut near)),
+        (vec![], vec!["11 unknown given_up".to_owned(), "1 over".to_owned()])
+    );
+    near.hears(&frames::ack(1));
+    assert_eq!(wrote(&mut near), ["2 opens", "cancel 2"]);
+}
+
+#[test]
+fn a_server_without_answers_is_told_of_no_cancel() {
+    let mut near = streaming();
+    write(&mut near, 11);
+    over_a_cut(&mut near, &frames::resumed_with(1, |ready| ready.capabilities = vec!["resume".to_owned()]));
+    assert_eq!(outcomes(&mut near), ["11 refused unsupported", "1 over"]);
+    assert_eq!(wrote(&mut near), [""; 0]);
 }

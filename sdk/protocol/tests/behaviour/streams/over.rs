@@ -203,3 +203,13 @@ fn a_stream_that_is_given_up_and_refused_is_no_more() {
     near.hears(&resumed(1));
     assert_eq!((wrote(&mut near), told(&mut near)), (vec![], vec![]));
 }
+
+#[test]
+fn a_part_that_is_given_up_breaks_a_stream_that_is_not_decided() {
+    let mut near = ready();
+    open(&mut near, SendOptions::default());
+    write(&mut near, 11);
+    near.client.abandon(near.now, 11);
+    near.settle();
+    assert_eq!(wrote(&mut near), ["1 opens", "2 of 1", "cancel 1"]);
+}
