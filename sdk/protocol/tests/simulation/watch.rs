@@ -369,7 +369,10 @@ impl Watch {
                 self.require(!over || refused, "after the end only refusals", || format!("{event:?}"));
                 return self.settled(*handle, outcome);
             }
-            ClientEvent::Message { offset, .. } if self.question_replaced(*offset) => {}
+            ClientEvent::Message { offset, event, payload } if self.question_replaced(*offset) => {
+                let empty = event.is_empty() && payload.text() == Some("null");
+                self.require(empty, "nobody takes a question for a message", || format!("{event} {payload:?}"));
+            }
             ClientEvent::Message { offset, payload, .. } => self.note(*offset, payload.text().unwrap_or_default()),
             ClientEvent::Text(_) => self.require(false, "only existing servers send bare text", String::new),
             ClientEvent::Answer(part) => self.part(part),
