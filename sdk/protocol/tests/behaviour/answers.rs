@@ -105,11 +105,7 @@ fn an_answer_to_a_send_that_is_written_again_is_its_answer() {
 #[test]
 fn a_lost_session_ends_its_answers() {
     let mut near = asking();
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::started_over());
+    near.over_a_cut(&frames::started_over());
     let lost = |handle| (handle, 0, true, "session_lost".to_owned());
     assert_eq!(parts(&mut near), [lost(1), lost(2)]);
     near.hears(&frames::part(1, 1, true));
@@ -158,11 +154,7 @@ fn a_send_that_is_offered_anew_keeps_its_answer() {
 fn a_keyed_send_that_goes_again_keeps_its_answer() {
     let mut near = Near::ready();
     near.send(7, SendOptions { answer: true, ..crate::keyed("a") });
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::started_over());
+    near.over_a_cut(&frames::started_over());
     assert_eq!(near.ids(), [2]);
     assert_eq!(parts(&mut near), []);
     near.hears(&frames::part(1, 2, true));

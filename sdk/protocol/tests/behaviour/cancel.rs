@@ -80,11 +80,7 @@ fn it_goes_behind_a_send_that_is_written_again() {
     near.send(1, answered());
     near.send(2, SendOptions::default());
     cancel(&mut near, 1);
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::resumed(0));
+    near.over_a_cut(&frames::resumed(0));
     let written = near.writes();
     let [ClientFrame::Send(first), cancel, ClientFrame::Send(second)] = &written[..] else {
         panic!("sent, stopped once, and the other: {written:?}")
@@ -98,11 +94,7 @@ fn it_goes_with_a_send_to_its_next_session() {
     let mut near = Near::ready();
     near.send(1, SendOptions { answer: true, ..keyed("a") });
     cancel(&mut near, 1);
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::started_over());
+    near.over_a_cut(&frames::started_over());
     let written = near.writes();
     let [ClientFrame::Send(send), cancel] = &written[..] else { panic!("sent and stopped: {written:?}") };
     assert_eq!((send.id, cancel), (2, &stop(2)));

@@ -19,11 +19,7 @@ fn ready() -> Near {
 
 /// The next connection is ready.
 fn again(near: &mut Near) {
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::with(|ready| {
+    near.over_a_cut(&frames::with(|ready| {
         ready.session = Some(frames::grant(true));
         levels(ready);
     }));
@@ -168,11 +164,7 @@ fn where_there_are_no_topics_nothing_is_asked() {
     assert_eq!(told(&mut near), ["1 has none unsupported false", "2 has none unsupported false"]);
     let mut near = ready();
     ask(&mut near, 1, 3, None);
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::with(|ready| {
+    near.over_a_cut(&frames::with(|ready| {
         let grant = frames::grant(false);
         ready.session = Some(readywire_protocol::frame::SessionGrant { subject: "bob".to_owned(), ..grant });
         levels(ready);

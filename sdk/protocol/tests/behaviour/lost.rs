@@ -56,11 +56,7 @@ fn the_new_session_begins_with_its_own_numbers() {
     near.send(1, SendOptions::default());
     near.hears(&frames::ack(1));
     near.hears(&ServerFrame::Message(frames::message(1, "1")));
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::started_over());
+    near.over_a_cut(&frames::started_over());
     near.hears(&ServerFrame::Message(frames::message(1, "1")));
     assert!(
         near.tells().iter().any(|event| matches!(event, ClientEvent::Message { offset: 1, .. })),
@@ -125,18 +121,10 @@ fn a_keyed_send_that_ends_session_after_session_does_not_go_for_ever() {
     let mut near = Near::ready();
     near.send(1, keyed("a"));
     for session in 2..=3 {
-        near.breaks_off();
-        near.again();
-        near.reach(Stage::ServicesReady);
-        near.forget();
-        near.hears(&frames::started_over_as(&format!("s-{session}")));
+        near.over_a_cut(&frames::started_over_as(&format!("s-{session}")));
         assert_eq!(near.ids().len(), 1, "session {session}");
     }
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::started_over_as("s-4"));
+    near.over_a_cut(&frames::started_over_as("s-4"));
     assert_eq!(near.ids(), [0; 0]);
     assert_eq!(outcomes(&mut near), [outcome(1, "unknown session_lost")]);
 }

@@ -52,15 +52,6 @@ fn error(code: &str) -> AnswerError {
     AnswerError { code: code.to_owned(), message: String::new() }
 }
 
-/// A connection that breaks off, and the next one up to `ready`.
-fn over_a_cut(near: &mut Near, ready: &ServerFrame) {
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(ready);
-}
-
 /// The answers that were written since the last look: id, question, and the code of the error.
 fn wrote(near: &mut Near) -> Vec<(u64, u64, String)> {
     let answers = near.writes().into_iter().filter_map(|frame| match frame {
@@ -123,7 +114,7 @@ fn a_resume_asks_nothing_twice_and_answers_nothing_twice() {
     asks(&mut near, 1);
     asks(&mut near, 2);
     answer(&mut near, 7, 1);
-    over_a_cut(&mut near, &resumed(0));
+    near.over_a_cut(&resumed(0));
     assert_eq!(wrote(&mut near), [wrote_of(1, 1, "")], "the answer that was written, under its id");
     assert_eq!(told(&mut near), [""; 0], "what was asked is open");
     answer(&mut near, 8, 2);
@@ -217,7 +208,7 @@ fn a_server_that_does_not_ask_is_not_answered() {
     asks(&mut near, 1);
     asks(&mut near, 2);
     answer(&mut near, 7, 1);
-    over_a_cut(&mut near, &frames::resumed(0));
+    near.over_a_cut(&frames::resumed(0));
     assert_eq!(told(&mut near), ["2 withdrawn", "7 refused unsupported"]);
     assert_eq!(wrote(&mut near), []);
 }

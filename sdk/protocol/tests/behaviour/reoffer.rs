@@ -219,11 +219,7 @@ fn it_waits_across_connections() {
         let mut near = degraded();
         near.send(1, SendOptions::default());
         near.hears(&impaired(1));
-        near.breaks_off();
-        near.again();
-        near.reach(Stage::ServicesReady);
-        near.forget();
-        near.hears(&frames::with(|ready| {
+        near.over_a_cut(&frames::with(|ready| {
             ready.session = Some(frames::grant(true));
             ready.received = 1;
             ready.impaired = if works { Vec::new() } else { vec!["search".to_owned()] };
@@ -241,11 +237,7 @@ fn a_refusal_is_a_decision() {
     near.send(1, SendOptions::default());
     for id in 1..=3 {
         assert_eq!(near.ids(), [id]);
-        near.breaks_off();
-        near.again();
-        near.reach(Stage::ServicesReady);
-        near.forget();
-        near.hears(&frames::with(|ready| {
+        near.over_a_cut(&frames::with(|ready| {
             ready.session = Some(frames::grant(true));
             ready.received = id;
             ready.refused = vec![frames::impaired(id)];

@@ -100,11 +100,7 @@ fn a_refusal_that_was_told_before_is_not_told_again() {
     near.send(1, SendOptions::default());
     near.send(2, SendOptions::default());
     near.hears(&frames::nack(2));
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::with(|ready| {
+    near.over_a_cut(&frames::with(|ready| {
         ready.session = Some(frames::grant(true));
         ready.received = 2;
         ready.refused = vec![frames::refusal(2, "no")];
@@ -182,19 +178,11 @@ fn three_connections_without_a_decision_are_enough() {
     near.send(2, SendOptions::default());
     for connection in 1..3 {
         assert_eq!(near.ids(), [1, 2], "connection {connection}");
-        near.breaks_off();
-        near.again();
-        near.reach(Stage::ServicesReady);
-        near.forget();
-        near.hears(&frames::resumed(0));
+        near.over_a_cut(&frames::resumed(0));
         assert_eq!(outcomes(&mut near), []);
     }
     assert_eq!(near.ids(), [1, 2], "the third");
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::resumed(0));
+    near.over_a_cut(&frames::resumed(0));
     assert_eq!(outcomes(&mut near), [outcome(1, "unknown three_connections")]);
     assert_eq!(near.ids(), [2], "what waited behind it had no chance yet");
     near.hears(&frames::ack(2));

@@ -40,6 +40,19 @@ fn streaming() -> Near {
     near
 }
 
+/// As [`streaming`], with the parts 11 and 12 written and 13 waiting for them to be read.
+fn full() -> Near {
+    let mut near = streaming();
+    for handle in [11, 12, 13] {
+        write(&mut near, handle);
+    }
+    near
+}
+
+fn resumed(received: u64) -> ServerFrame {
+    frames::resumed_with(received, levels)
+}
+
 fn open(near: &mut Near, options: SendOptions) {
     near.send(STREAM, SendOptions { stream: true, ..options });
 }
@@ -123,10 +136,7 @@ fn a_send_that_opens_a_stream_asks_for_an_answer() {
 
 #[test]
 fn a_stream_whose_window_is_full_waits_and_nothing_else_does() {
-    let mut near = streaming();
-    for handle in [11, 12, 13] {
-        write(&mut near, handle);
-    }
+    let mut near = full();
     near.send(2, SendOptions::default());
     assert_eq!(wrote(&mut near), ["2 of 1", "3 of 1", "4"]);
     assert_eq!(told(&mut near), ["11 queued", "12 queued"]);
@@ -227,10 +237,7 @@ fn parts_count_in_the_queue() {
 
 #[test]
 fn what_was_read_of_another_stream_makes_no_room() {
-    let mut near = streaming();
-    for handle in [11, 12, 13] {
-        write(&mut near, handle);
-    }
+    let mut near = full();
     near.forget();
     for re in [0, 2, 9] {
         near.hears(&ServerFrame::Read { re, id: 3 });

@@ -45,10 +45,7 @@ fn the_same_subject_in_another_session_is_no_change() {
     near.hears(&frames::ready());
     near.breaks_off();
     near.send(1, SendOptions::default());
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::started_over());
+    near.comes_back_to(&frames::started_over());
     assert_eq!(near.ids(), [1]);
 }
 

@@ -364,11 +364,7 @@ fn names_and_doubles_are_refused_locally() {
 #[test]
 fn for_another_subject_every_subscription_ends() {
     let mut near = following();
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::with(|ready| {
+    near.over_a_cut(&frames::with(|ready| {
         let ServerFrame::Ready(bob) = frames::somebody_else() else { return };
         ready.session = bob.session;
         levels(ready);

@@ -97,11 +97,7 @@ fn a_smaller_limit_holds_for_what_is_written_again() {
     near.send_text(2, &"2".repeat(60), SendOptions::default());
     near.send_text(3, "3", SendOptions::default());
     assert_eq!(near.ids(), [1, 2, 3]);
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&limited(true, Limits { max_message_bytes: 90, max_in_flight: 1, ..LIMITS }));
+    near.over_a_cut(&limited(true, Limits { max_message_bytes: 90, max_in_flight: 1, ..LIMITS }));
     assert_eq!(near.ids(), [1]);
     near.hears(&frames::ack(1));
     assert_eq!(near.ids(), [3], "the server did not take it, and now it never will");
@@ -117,11 +113,7 @@ fn nothing_new_passes_what_is_written_again() {
     near.send_text(1, &"1".repeat(60), SendOptions::default());
     near.send_text(2, &"2".repeat(40), SendOptions::default());
     near.send_text(3, "3", SendOptions::default());
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&limited(true, Limits { max_in_flight_bytes: 70, ..LIMITS }));
+    near.over_a_cut(&limited(true, Limits { max_in_flight_bytes: 70, ..LIMITS }));
     assert_eq!(near.ids(), [1]);
     near.hears(&frames::ack(1));
     assert_eq!(near.ids(), [2, 3]);

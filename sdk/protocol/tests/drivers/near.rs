@@ -200,6 +200,20 @@ impl Near {
         self.hears(&frames::resumed(received));
     }
 
+    /// Comes to this `ready` on the next connection; what was written before it is not looked at.
+    pub(crate) fn comes_back_to(&mut self, ready: &ServerFrame) {
+        self.again();
+        self.reach(Stage::ServicesReady);
+        self.forget();
+        self.hears(ready);
+    }
+
+    /// The connection breaks off, and the next one comes to this `ready`.
+    pub(crate) fn over_a_cut(&mut self, ready: &ServerFrame) {
+        self.breaks_off();
+        self.comes_back_to(ready);
+    }
+
     pub(crate) fn hears(&mut self, frame: &ServerFrame) {
         self.hears_text(&frame.encode());
     }

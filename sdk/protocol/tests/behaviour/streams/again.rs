@@ -1,36 +1,18 @@
 //! What becomes of a stream whose connection, session or service went away.
 
-use super::{STREAM, end, levels, open, outcomes, read, ready, streaming, told, write, write_text, wrote};
-use crate::near::{Near, payload, seconds};
+use super::{
+    STREAM, end, full, levels, open, outcomes, read, ready, resumed, streaming, told, write, write_text, wrote,
+};
+use crate::near::{payload, seconds};
 use crate::{frames, keyed};
 use readywire_protocol::client::SendOptions;
 use readywire_protocol::frame::{ClientFrame, Ready, Refusal, ServerFrame};
 use readywire_protocol::stage::Stage;
 
-fn resumed(received: u64) -> ServerFrame {
-    frames::resumed_with(received, levels)
-}
-
-/// A connection that breaks off, and the next one up to this `ready`.
-fn over_a_cut(near: &mut Near, ready: &ServerFrame) {
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(ready);
-}
-
 #[test]
 fn what_was_not_taken_is_written_again_and_stays_unread() {
-    let mut near = streaming();
-    for handle in [11, 12, 13] {
-        write(&mut near, handle);
-    }
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&resumed(2));
+    let mut near = full();
+    near.over_a_cut(&resumed(2));
     assert_eq!(wrote(&mut near), ["3 of 1"], "the window is as full as it was");
     assert_eq!(told(&mut near), ["11 acknowledged 2"]);
     read(&mut near, 2);
@@ -123,10 +105,7 @@ fn a_stream_that_was_never_written_outlives_a_session() {
     near.breaks_off();
     open(&mut near, SendOptions::default());
     write(&mut near, 11);
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::with(|ready| {
+    near.comes_back_to(&frames::with(|ready| {
         levels(ready);
         ready.session = Some(frames::grant(false));
     }));
@@ -143,11 +122,7 @@ fn a_part_that_ends_three_connections_breaks_the_stream() {
         near.reach(Stage::ServicesReady);
         near.hears(&resumed(1));
     }
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&resumed(1));
+    near.over_a_cut(&resumed(1));
     assert_eq!(outcomes(&mut near), ["11 unknown three_connections", "1 over"]);
     assert_eq!(wrote(&mut near), ["cancel 1"]);
 }
@@ -158,11 +133,7 @@ fn what_lacks_a_part_is_not_written_again_as_if_it_were_whole() {
     write_text(&mut near, 11, &format!("\"{}\"", "x".repeat(60)));
     read(&mut near, 2);
     end(&mut near, 12);
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&frames::with(|ready| {
+    near.over_a_cut(&frames::with(|ready| {
         levels(ready);
         ready.limits.max_message_bytes = 80;
         (ready.session, ready.received) = (Some(frames::grant(true)), 1);
@@ -224,7 +195,7 @@ fn what_the_next_connection_has_no_room_for_is_refused() {
             levels(ready);
             (ready.limits.stream_messages, ready.limits.stream_bytes) = (Some(messages), Some(bytes));
         };
-        over_a_cut(&mut near, &frames::resumed_with(1, window));
+        near.over_a_cut(&frames::resumed_with(1, window));
         if fits {
             assert_eq!(
                 (wrote(&mut near), outcomes(&mut near)),
@@ -246,7 +217,7 @@ fn what_is_left_of_a_stream_that_is_over_is_not_written_again_beside_another() {
     near.settle();
     near.client.cancel(near.now, STREAM);
     near.settle();
-    over_a_cut(&mut near, &resumed(1));
+    near.over_a_cut(&resumed(1));
     assert_eq!(wrote(&mut near), ["cancel 1", "3 opens", "4 of 3"]);
     assert_eq!(outcomes(&mut near), ["11 refused stream_over"]);
 }
@@ -280,7 +251,7 @@ fn a_cancel_comes_behind_an_opening_send_that_is_written_again_later() {
         levels(ready);
         ready.limits.max_in_flight = 1;
     };
-    over_a_cut(&mut near, &frames::resumed_with(0, narrow));
+    near.over_a_cut(&frames::resumed_with(0, narrow));
     assert_eq!(wrote(&mut near), ["1"]);
     near.client.abandon(near.now, 11);
     near.settle();
@@ -296,7 +267,7 @@ fn a_cancel_comes_behind_an_opening_send_that_is_written_again_later() {
 fn a_server_without_answers_is_told_of_no_cancel() {
     let mut near = streaming();
     write(&mut near, 11);
-    over_a_cut(&mut near, &frames::resumed_with(1, |ready| ready.capabilities = vec!["resume".to_owned()]));
+    near.over_a_cut(&frames::resumed_with(1, |ready| ready.capabilities = vec!["resume".to_owned()]));
     assert_eq!(outcomes(&mut near), ["11 refused unsupported", "1 over"]);
     assert_eq!(wrote(&mut near), [""; 0]);
 }

@@ -1,15 +1,11 @@
 //! What ends a stream, and what ends with it.
 
-use super::{STREAM, end, levels, open, read, ready, streaming, told, write, write_text, wrote};
+use super::{STREAM, end, full, levels, open, read, ready, resumed, streaming, told, write, write_text, wrote};
 use crate::frames;
 use crate::near::{Near, seconds};
 use readywire_protocol::client::SendOptions;
 use readywire_protocol::frame::{Refusal, ServerFrame};
 use readywire_protocol::stage::Stage;
-
-fn resumed(received: u64) -> ServerFrame {
-    frames::resumed_with(received, levels)
-}
 
 fn cancel(near: &mut Near) {
     near.client.cancel(near.now, STREAM);
@@ -18,10 +14,7 @@ fn cancel(near: &mut Near) {
 
 #[test]
 fn the_end_of_the_answer_ends_the_stream() {
-    let mut near = streaming();
-    for handle in [11, 12, 13] {
-        write(&mut near, handle);
-    }
+    let mut near = full();
     near.forget();
     near.hears(&frames::part(1, 1, true));
     assert_eq!(told(&mut near), ["1 answered", "13 refused stream_over", "1 over"]);
@@ -37,10 +30,7 @@ fn the_end_of_the_answer_ends_the_stream() {
 
 #[test]
 fn a_cancel_ends_the_stream() {
-    let mut near = streaming();
-    for handle in [11, 12, 13] {
-        write(&mut near, handle);
-    }
+    let mut near = full();
     near.forget();
     cancel(&mut near);
     assert_eq!(wrote(&mut near), ["cancel 1"]);
@@ -120,10 +110,7 @@ fn an_opening_send_that_expires_takes_its_parts_along() {
 
 #[test]
 fn closing_ends_it() {
-    let mut near = streaming();
-    for handle in [11, 12, 13] {
-        write(&mut near, handle);
-    }
+    let mut near = full();
     near.forget();
     near.client.close(near.now, seconds(1));
     near.settle();
@@ -147,19 +134,11 @@ fn a_stream_whose_opening_send_is_given_up_is_stopped() {
     assert_eq!(told(&mut near), ["1 unknown given_up", "1 over", "12 refused stream_over"]);
     assert_eq!(wrote(&mut near), ["cancel 1"]);
     near.hears(&frames::ack(2));
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&resumed(2));
+    near.over_a_cut(&resumed(2));
     assert_eq!(wrote(&mut near), ["cancel 1"], "the one before may be lost");
     near.hears(&frames::failed_part(1, 1, "cancelled"));
     assert_eq!(told(&mut near), [""; 0], "nothing is told of it");
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&resumed(2));
+    near.over_a_cut(&resumed(2));
     assert_eq!(wrote(&mut near), [""; 0], "it has ended");
 }
 
@@ -172,18 +151,11 @@ fn a_stream_that_is_given_up_while_away_is_stopped_if_it_was_taken() {
         near.breaks_off();
         near.client.abandon(near.now, STREAM);
         near.settle();
-        near.again();
-        near.reach(Stage::ServicesReady);
-        near.forget();
-        near.hears(&resumed(received));
+        near.comes_back_to(&resumed(received));
         assert_eq!(wrote(&mut near), &["cancel 1"][..received as usize]);
         near.send(2, SendOptions::default());
         near.hears(&frames::ack(2));
-        near.breaks_off();
-        near.again();
-        near.reach(Stage::ServicesReady);
-        near.forget();
-        near.hears(&resumed(2));
+        near.over_a_cut(&resumed(2));
         assert_eq!(wrote(&mut near), &["cancel 1"][..received as usize], "of {received} received");
     }
 }
@@ -196,11 +168,7 @@ fn a_stream_that_is_given_up_and_refused_is_no_more() {
     near.settle();
     near.hears(&ServerFrame::Nack(Refusal::new(1, "no")));
     near.hears(&frames::ack(1));
-    near.breaks_off();
-    near.again();
-    near.reach(Stage::ServicesReady);
-    near.forget();
-    near.hears(&resumed(1));
+    near.over_a_cut(&resumed(1));
     assert_eq!((wrote(&mut near), told(&mut near)), (vec![], vec![]));
 }
 
