@@ -3,11 +3,11 @@
 mod accept;
 mod envelope;
 mod frames;
-mod nearest;
 mod operator;
 mod scripted;
 mod testee;
 mod upgrade;
+mod waiting;
 
 use crate::amount::Amount;
 use crate::case::{Case, Envelope, Repeated, Step};

@@ -1,7 +1,7 @@
 //! Writing and reading frames.
 
-use super::nearest::Nearest;
 use super::scripted::{DEFAULT_STREAM_BYTES, DEFAULT_STREAM_MESSAGES};
+use super::waiting::Source;
 use super::{Broken, Peer, Play};
 use crate::case::Closed;
 use crate::link::Inbound;
@@ -135,21 +135,7 @@ impl Play {
             let never = never.iter().map(Value::to_string).collect::<Vec<_>>().join(" and no ");
             awaited = format!("{awaited}, and before it no {never}");
         }
-        let mut nearest = Nearest::default();
-        loop {
-            let frame = match self.frame(&awaited).await {
-                Ok(frame) => frame,
-                Err(broken) => return Err(nearest.beside(broken)),
-            };
-            let Err(differs) = pattern::matches(pattern, Some(&frame), &mut self.kept) else { return Ok(()) };
-            for forbidden in never {
-                if pattern::matches(forbidden, Some(&frame), &mut self.kept.clone()).is_ok() {
-                    let broken = Broken::failed(format!("no {forbidden} before {pattern}"), frame.to_string());
-                    return Err(nearest.beside(broken));
-                }
-            }
-            nearest.look(pattern, &frame, &differs, &self.kept);
-        }
+        self.wait_for(Source::Wire, &awaited, pattern, never).await
     }
 
     pub(super) async fn closed(&mut self, closed: &Closed) -> Result<(), Broken> {

@@ -1,7 +1,7 @@
 //! What a client under test is told to do, and what it reports.
 
 use super::frames::merge;
-use super::nearest::Nearest;
+use super::waiting::Source;
 use super::{Broken, Peer, Play};
 use crate::log::Origin;
 use crate::pattern;
@@ -28,22 +28,7 @@ impl Play {
     }
 
     pub(super) async fn observe(&mut self, pattern: &Value, never: &[Value]) -> Result<(), Broken> {
-        let awaited = format!("a report {pattern}");
-        let mut nearest = Nearest::default();
-        loop {
-            let report = match self.report(&awaited).await {
-                Ok(report) => report,
-                Err(broken) => return Err(nearest.beside(broken)),
-            };
-            let Err(differs) = pattern::matches(pattern, Some(&report), &mut self.kept) else { return Ok(()) };
-            for forbidden in never {
-                if pattern::matches(forbidden, Some(&report), &mut self.kept.clone()).is_ok() {
-                    let broken = Broken::failed(format!("no report {forbidden} before {pattern}"), report.to_string());
-                    return Err(nearest.beside(broken));
-                }
-            }
-            nearest.look(pattern, &report, &differs, &self.kept);
-        }
+        self.wait_for(Source::Testee, &format!("a report {pattern}"), pattern, never).await
     }
 
     pub(super) async fn observe_all(&mut self, patterns: &[Value]) -> Result<(), Broken> {
@@ -102,7 +87,7 @@ impl Play {
         }
     }
 
-    async fn report(&mut self, awaited: &str) -> Result<Value, Broken> {
+    pub(super) async fn report(&mut self, awaited: &str) -> Result<Value, Broken> {
         match self.unread.pop_front() {
             Some(report) => Ok(report),
             None => self.next_report(awaited).await,

@@ -1,18 +1,56 @@
-//! What came in place of what was awaited: a frame that is almost it tells more than that nothing fitted.
+//! Waiting for one frame or report among others. Something that came and is almost it tells more than that nothing fitted.
 
-use super::Broken;
+use super::{Broken, Play};
 use crate::pattern::{self, Kept};
 use serde_json::Value;
 
+/// Where what is awaited comes from.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    Wire,
+    Testee,
+}
+
+impl Play {
+    /// Reads until something matches, and nothing before it that must not come.
+    pub(super) async fn wait_for(
+        &mut self,
+        source: Source,
+        awaited: &str,
+        pattern: &Value,
+        never: &[Value],
+    ) -> Result<(), Broken> {
+        let mut nearest = Nearest::default();
+        loop {
+            let came = match source {
+                Source::Wire => self.frame(awaited).await,
+                Source::Testee => self.report(awaited).await,
+            };
+            let came = match came {
+                Ok(came) => came,
+                Err(broken) => return Err(nearest.beside(broken)),
+            };
+            let Err(differs) = pattern::matches(pattern, Some(&came), &mut self.kept) else { return Ok(()) };
+            let forbidden = |never: &&Value| pattern::matches(never, Some(&came), &mut self.kept.clone()).is_ok();
+            if let Some(forbidden) = never.iter().find(forbidden) {
+                let report = if matches!(source, Source::Testee) { "report " } else { "" };
+                let broken = Broken::failed(format!("no {report}{forbidden} before {pattern}"), came.to_string());
+                return Err(nearest.beside(broken));
+            }
+            nearest.look(pattern, &came, &differs, &self.kept);
+        }
+    }
+}
+
 /// The one that came nearest, of all that came while a step waited.
 #[derive(Default)]
-pub(super) struct Nearest {
+struct Nearest {
     found: Option<(usize, String)>,
 }
 
 impl Nearest {
     /// Looks at what came, was not what was awaited, and differs from it so. Of what is equally near, the latest counts.
-    pub(super) fn look(&mut self, pattern: &Value, came: &Value, differs: &str, kept: &Kept) {
+    fn look(&mut self, pattern: &Value, came: &Value, differs: &str, kept: &Kept) {
         // Every frame has a type, and every report says what it is on.
         if !["type", "on"].into_iter().any(|kind| came.get(kind).is_some_and(|found| pattern[kind] == *found)) {
             return;
@@ -24,7 +62,7 @@ impl Nearest {
     }
 
     /// The failure to which the wait came, with what came nearest.
-    pub(super) fn beside(self, broken: Broken) -> Broken {
+    fn beside(self, broken: Broken) -> Broken {
         match broken {
             Broken::Failed { expected, actual, .. } => {
                 Broken::Failed { expected, actual, nearest: self.found.map(|(_, text)| text) }
