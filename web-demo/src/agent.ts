@@ -1,5 +1,5 @@
 import { AnswerError, type AnswerPart, type SendChange, type StateChange } from "readywire";
-import type { Connection, Permission } from "./connection";
+import { type Connection, isReady, type Permission } from "./connection";
 import { append, element, explain, field, part, recall, remember, textField } from "./page";
 import { askPerson } from "./question";
 import type { SendList } from "./sends";
@@ -52,9 +52,9 @@ export class Agent {
   }
 
   /** A run goes on when the server is ready. */
-  state({ state }: StateChange): void {
-    this.#ready = state === "processing_ready" || state === "degraded";
-    if (this.#abort !== null && state !== "closed") this.#progress();
+  state(change: StateChange): void {
+    this.#ready = isReady(change);
+    if (this.#abort !== null && change.state !== "closed") this.#progress();
   }
 
   /** A run that waits says what for. */

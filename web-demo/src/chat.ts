@@ -1,5 +1,5 @@
 import type { Publication, Subscribed } from "readywire";
-import type { Connection, DemoClient, DemoEvents } from "./connection";
+import { type Connection, type DemoClient, type DemoEvents, isReady } from "./connection";
 import { append, element, explain, part, prepend, textField } from "./page";
 import type { SendList } from "./sends";
 
@@ -118,7 +118,7 @@ export class Chat {
     this.#waiting.push(waiting);
     try {
       const client = await this.connection.client();
-      if (client.state === "processing_ready" || client.state === "degraded") note.textContent = "sending";
+      if (isReady(client)) note.textContent = "sending";
       this.sends.expect("chat.say", text);
       await client.send("chat.say", { room: this.room, text });
       note.textContent = "acknowledged";

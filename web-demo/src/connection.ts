@@ -45,6 +45,11 @@ export function socketAddress(path: string): URL {
   return address;
 }
 
+/** Whether the server processes messages now, if perhaps not all of them. */
+export function isReady({ state }: Pick<StateChange, "state">): boolean {
+  return state === "processing_ready" || state === "degraded";
+}
+
 /** The page's one client, which may be replaced after it has closed for good. */
 export class Connection {
   #client: Promise<DemoClient> | null = null;

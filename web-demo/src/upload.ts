@@ -1,5 +1,5 @@
 import type { AnswerPart, StateChange } from "readywire";
-import type { Connection } from "./connection";
+import { type Connection, isReady } from "./connection";
 import { explain, part } from "./page";
 import type { SendList } from "./sends";
 
@@ -33,9 +33,9 @@ export class Upload {
   }
 
   /** An upload goes on when the server is ready. */
-  state({ state }: StateChange): void {
-    this.#ready = state === "processing_ready" || state === "degraded";
-    if (this.#abort !== null && state !== "closed") this.#tell();
+  state(change: StateChange): void {
+    this.#ready = isReady(change);
+    if (this.#abort !== null && change.state !== "closed") this.#tell();
   }
 
   /** Stops an upload of the page before, which alone had its bytes. */
