@@ -1,6 +1,6 @@
 //! The suite judges clients: the Rust SDK keeps every rule, and who does nothing keeps none.
 
-use readywire_conformance::case::Case;
+use readywire_conformance::case::{self, Case};
 use readywire_conformance::catalogue;
 use readywire_conformance::judge_client::{Client, judge};
 use readywire_conformance::report::text;
@@ -102,6 +102,53 @@ async fn what_the_testee_does_not_know_yet_is_no_failure_of_the_client() {
         let reason = one.reason.as_deref().unwrap_or_default();
         assert!(reason.starts_with("the testee cannot: no ") && reason.ends_with(" yet"), "{reason}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_tells_what_came_nearest_and_what_was_not_waited_for() {
+    let cases = r#"
+        [[case]]
+        id = "close.range/nearly"
+        does = "Waits for an end that comes otherwise."
+        steps = [{ order = { op = "connect" } }, { observe = { on = "closed", code = 4001, stage = "${each}" } }]
+        [case.each]
+        once = "ready"
+
+        [[case]]
+        id = "close.range/unheard"
+        does = "Waits for a connection, while a report comes."
+        steps = [{ order = { op = "connect" } }, { accept = {} }]
+    "#;
+    let (orders, mut waiting) = mpsc::unbounded_channel::<String>();
+    let (reports, lines) = mpsc::unbounded_channel();
+    // It takes the backoff, for which the suite would wait otherwise.
+    let options = ["backoff_first_ms", "backoff_base_ms", "backoff_cap_ms"];
+    reports.send(json!({ "on": "hello", "name": "brief", "options": options }).to_string()).expect("the suite listens");
+    tokio::spawn(async move {
+        while let Some(order) = waiting.recv().await {
+            let order: Value = serde_json::from_str(&order).expect("an order");
+            let report = match order["op"].as_str() {
+                Some("connect") => json!({ "run": order["run"], "on": "closed", "code": 4001, "stage": "accepted" }),
+                Some("sync") => json!({ "run": order["run"], "on": "synced" }),
+                _ => continue,
+            };
+            let _ = reports.send(report.to_string());
+        }
+    });
+    let testee = Testee::over(orders, lines).await.expect("it says hello");
+    let levels = BTreeSet::from([Level::Core]);
+    let patience = Duration::from_millis(200);
+    let client = Client { testee, levels, lacks: BTreeSet::new(), jobs: 1, patience };
+    let judged = judge(&client, case::parse(cases, Side::Client).expect("cases"), |_| {}).await;
+    let [nearly, unheard] = [0, 1].map(|index| text::problem(&judged[index]));
+    for said in [
+        r#"(stage is "accepted", expected "ready")"#,
+        r#"expected  a report {"code":4001,"on":"closed","stage":"ready"}"#,
+    ] {
+        assert!(nearly.contains(said), "{said}: {nearly}");
+    }
+    let told = unheard.split_once("(reported before that, and not waited for)").expect("a remark").1;
+    assert!(told.contains(r#""on":"closed""#), "{unheard}");
 }
 
 #[cfg(unix)]
